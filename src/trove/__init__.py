@@ -1,0 +1,1 @@
+"""Trove: Database as a Service on OpenStack and on a single machine."""

@@ -1,0 +1,1 @@
+"""Who may do what (oslo.policy rules), one file a noun."""

@@ -1,0 +1,1 @@
+"""JSON Schemas of requests, one file a noun."""

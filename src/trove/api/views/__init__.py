@@ -1,0 +1,1 @@
+"""JSON shapes of replies, one file a noun."""

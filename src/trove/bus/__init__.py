@@ -1,0 +1,1 @@
+"""The message bus: typed RPC, sealed per instance."""

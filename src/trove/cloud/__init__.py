@@ -1,0 +1,1 @@
+"""Clouds that servers, volumes and addresses come from."""

@@ -1,0 +1,121 @@
+"""What every cloud does for Trove. Verbs are *ensure*, *find* and *delete*: each may run twice with the same outcome.
+
+Everything is found again by the instance id it was made for; nothing needs the ids that an earlier run got.
+Errors: `CloudError` (refused or failed, with the cloud's own words), `Unavailable` (try again), `NotFound`, `Unsupported`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from trove.core.flavors import Flavor
+from trove.core.instances import Access, Address
+from trove.core.status import ServerStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeInfo:
+    """A data volume as the cloud knows it."""
+
+    id: str
+    instance_id: str
+    size_gib: int
+    type: str | None
+    attached: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortInfo:
+    """A network address reserved for an instance."""
+
+    id: str
+    instance_id: str
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerInfo:
+    """A server as the cloud knows it. `fault` is the cloud's own text when `status` is ERROR."""
+
+    id: str
+    instance_id: str
+    name: str
+    status: ServerStatus
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSpec:
+    """What to boot. `files` are put into the guest before its agent starts, readable by the agent only."""
+
+    instance_id: str
+    name: str
+    project_id: str
+    image_id: str | None
+    image_tags: tuple[str, ...]
+    flavor: Flavor
+    manager: str
+    tcp_ports: tuple[int, ...]
+    availability_zone: str | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NicRequest:
+    """Where the tenant wants the instance's port. All None lets the cloud choose."""
+
+    network_id: str | None = None
+    subnet_id: str | None = None
+    ip_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftovers:
+    """Everything the cloud still holds for instances, by instance id: what the reconciler compares with the rows."""
+
+    servers: tuple[str, ...]
+    volumes: tuple[str, ...]
+    ports: tuple[str, ...]
+
+
+class Cloud(Protocol):
+    """A cloud."""
+
+    def flavors(self) -> Sequence[Flavor]:
+        """Return all flavors on offer, ordered by memory."""
+
+    def flavor(self, flavor_id: str) -> Flavor:
+        """Return one flavor; raises `NotFound`."""
+
+    def volume_types(self) -> Sequence[str]:
+        """Return the names of the volume types on offer."""
+
+    def ensure_volume(self, instance_id: str, *, size_gib: int, volume_type: str | None) -> VolumeInfo:
+        """Create the instance's data volume unless it is there. An existing one is returned as it is, whatever its size."""
+
+    def ensure_port(self, instance_id: str, nic: NicRequest, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
+        """Reserve the instance's address and open `tcp_ports` on it for `access`."""
+
+    def ensure_server(self, spec: ServerSpec) -> ServerInfo:
+        """Boot the server with its volume and port (ensured before) unless it is there; does not wait for it."""
+
+    def find_server(self, instance_id: str) -> ServerInfo | None:
+        """Return the server of an instance, or None."""
+
+    def start_server(self, instance_id: str) -> ServerInfo:
+        """Start a stopped server, or restart one whose agent is gone. Raises `NotFound`."""
+
+    def stop_server(self, instance_id: str, *, timeout_s: float) -> None:
+        """Stop a server cleanly (database server first); data stays. May run twice."""
+
+    def delete_server(self, instance_id: str) -> None:
+        """Delete the server. Missing is fine."""
+
+    def delete_volume(self, instance_id: str) -> None:
+        """Delete the volume with its data. Missing is fine; `Unavailable` while still attached."""
+
+    def delete_port(self, instance_id: str) -> None:
+        """Release the address. Missing is fine."""
+
+    def leftovers(self) -> Leftovers:
+        """Return what is held for instances."""

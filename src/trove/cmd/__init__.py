@@ -1,0 +1,1 @@
+"""One composition root per executable: reads configuration and picks the real adapters."""

@@ -1,0 +1,1 @@
+"""oslo.config options, one file a group; imported by cmd only."""

@@ -1,0 +1,1 @@
+"""Pure nouns, status tables, errors, units, ids and clock."""

@@ -1,0 +1,5 @@
+"""Units of size."""
+
+KIB = 1024
+MIB = 1024**2
+GIB = 1024**3

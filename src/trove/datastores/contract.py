@@ -1,0 +1,214 @@
+"""What an engine must offer: a `Spec` (pure data, read by the control plane) and a `Driver` (runs beside the server).
+
+One folder an engine: `spec.py` holds `SPEC: Spec`; `driver.py` holds `driver(host: Host) -> Driver`. The control plane never
+imports a driver. Code asks `spec.facets`, never an engine's name.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from trove.core.accounts import Database, User
+from trove.core.pages import Page
+from trove.core.status import ServiceStatus
+
+
+class Facet(StrEnum):
+    """What an engine can do beyond running."""
+
+    DATABASES = "databases"
+    USERS = "users"
+    ROOT = "root"
+    BACKUPS = "backups"
+    POINT_IN_TIME = "point_in_time"
+    REPLICATION = "replication"
+    CLUSTERING = "clustering"
+    LOGS = "logs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """An engine as the control plane sees it.
+
+    The three checks raise `InvalidInput` naming the field; what they pass, the engine will accept.
+    `render_config` returns the text of the configuration file for a server with that much memory.
+    """
+
+    manager: str
+    title: str
+    tcp_ports: tuple[int, ...]
+    facets: frozenset[Facet]
+    root_name: str
+    default_password_length: int
+    usable_versions: tuple[str, ...]
+    """Version prefixes that the driver handles, such as `10.11`."""
+    check_database: Callable[[Database], None]
+    check_user: Callable[[User], None]
+    check_password: Callable[[str], None]
+    render_config: Callable[["ConfigInputs"], str]
+    volume_support: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigInputs:
+    """What a configuration template may use. `overrides` are the values of a configuration group."""
+
+    instance_id: str
+    version: str
+    ram_mib: int
+    overrides: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A program to run. `secret_files` become files that only it can read, whose paths replace `{name}` in `argv`."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    stdin: bytes | None = field(default=None, repr=False)
+    secret_files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """How a command ended."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Space on the data volume, in bytes."""
+
+    used: int
+    total: int
+
+
+class Host(Protocol):
+    """The machine (or sandbox) an engine runs on. The only way for a driver to touch files, processes and mounts."""
+
+    instance_id: str
+    address: str
+    """Where the server must listen for tenants."""
+    data_dir: Path
+    """On the data volume, owned by the server's user."""
+    run_dir: Path
+    """For sockets and pid files; short enough for a Unix socket path."""
+    config_dir: Path
+    log_dir: Path
+    template_dir: Path | None
+    """A prepared data directory of this engine and version to copy from, None when there is none."""
+
+    def run(self, command: Command) -> Finished:
+        """Run a program to its end in the sandbox. Raises `GuestError` when it cannot start or times out."""
+
+    def start_server(self, command: Command) -> None:
+        """Start the database server in the sandbox, detached so that it outlives the agent. One at a time."""
+
+    def server_pid(self) -> int | None:
+        """Return the pid of the running database server (as this machine numbers it), None when it does not run."""
+
+    def signal_server(self, signal: int) -> None:
+        """Send a signal to the database server; does nothing when it does not run."""
+
+    def write_file(self, path: Path, content: bytes, *, mode: int = 0o600) -> None:
+        """Write a file whole or not at all (temporary file, fsync, rename)."""
+
+    def copy_tree(self, source: Path, target: Path) -> None:
+        """Copy a directory with its modes as fast as the file system can; `target` must not exist."""
+
+    def remove_tree(self, path: Path) -> None:
+        """Remove a directory below the data volume with all it holds. Missing is fine."""
+
+    def usage(self) -> Usage:
+        """Return the space on the data volume."""
+
+    def find_program(self, *names: str) -> str | None:
+        """Return the path of the first of these programs that the sandbox has, or None."""
+
+
+class Driver(Protocol):
+    """A database engine on a host. Every verb may run twice. Errors: `GuestError`, `NotFound`, `InvalidInput`, `Unavailable`."""
+
+    def prepare(self, *, config: str, progress: Callable[[str, int], None]) -> None:
+        """Make the data directory unless it is there, write the configuration, start, wait until it answers, secure it.
+
+        `progress(step, percent)` tells how far it is. A data directory that holds data is never overwritten.
+        """
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; does nothing when it runs."""
+
+    def stop(self, *, timeout_s: float) -> None:
+        """Stop the server cleanly; kill it after `timeout_s`. Does nothing when it does not run."""
+
+    def probe(self) -> ServiceStatus:
+        """Ask the server with a real statement: HEALTHY, RUNNING (starting), SHUTDOWN, CRASHED, BLOCKED."""
+
+    def version(self) -> str | None:
+        """Return the server's own version number, such as `10.11.19`; None while it does not answer."""
+
+    def write_config(self, config: str) -> None:
+        """Replace the configuration file; takes effect on the next start."""
+
+    def wipe(self) -> None:
+        """Stop the server and remove its data."""
+
+
+class Databases(Protocol):
+    """Facet: databases."""
+
+    def create_databases(self, databases: Sequence[Database]) -> None:
+        """Create databases, all or none checked beforehand; one that exists raises `InvalidInput`."""
+
+    def list_databases(self, *, limit: int, marker: str | None) -> Page[Database]:
+        """Return the tenant's databases by name after `marker` (exclusive); system ones are hidden."""
+
+    def delete_database(self, name: str) -> None:
+        """Drop a database; raises `NotFound`."""
+
+
+class Users(Protocol):
+    """Facet: users and grants. A user is its name and host together."""
+
+    def create_users(self, users: Sequence[User]) -> None:
+        """Create users with grants on their databases; one that exists raises `InvalidInput`, as does a missing database."""
+
+    def list_users(self, *, limit: int, marker: str | None) -> Page[User]:
+        """Return users by `name@host` after `marker` (exclusive), without passwords; system ones are hidden."""
+
+    def get_user(self, name: str, host: str) -> User:
+        """Return one user; raises `NotFound`."""
+
+    def update_user(self, name: str, host: str, *, new_name: str | None, new_host: str | None, password: str | None) -> None:
+        """Change what is not None, keeping grants. Raises `NotFound`, or `InvalidInput` when the new name@host is taken."""
+
+    def delete_user(self, name: str, host: str) -> None:
+        """Drop a user; raises `NotFound`."""
+
+    def list_access(self, name: str, host: str) -> Sequence[str]:
+        """Return the databases a user has rights on."""
+
+    def grant_access(self, name: str, host: str, databases: Sequence[str]) -> None:
+        """Grant all rights on databases; raises `NotFound` for the user or a database."""
+
+    def revoke_access(self, name: str, host: str, database: str) -> None:
+        """Revoke all rights on a database; raises `NotFound` when there are none."""
+
+
+class Root(Protocol):
+    """Facet: the superuser."""
+
+    def enable_root(self, password: str) -> None:
+        """Let the superuser log in from anywhere with this password. May be repeated with another one."""
+
+    def disable_root(self) -> None:
+        """Take the superuser's log-in away."""
+
+    def root_enabled(self) -> bool:
+        """Tell whether the superuser may log in."""

@@ -1,0 +1,1 @@
+"""Where backups and logs are kept."""

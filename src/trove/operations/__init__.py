@@ -1,0 +1,1 @@
+"""What the service can do: one file a verb, its guard and its flow together."""

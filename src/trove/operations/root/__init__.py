@@ -1,0 +1,1 @@
+"""Verbs on the superuser of an instance."""

@@ -1,0 +1,1 @@
+"""The state DB: queries in, core dataclasses out."""

@@ -1,0 +1,1 @@
+"""TaskFlow glue: persistence, locks, crash test-kit."""
