@@ -5,7 +5,7 @@ A topic belongs to the principal that consumes it. What travels between the cont
 guest's key; what travels inside the control plane is sealed with the control key.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -100,8 +100,13 @@ class Admission(Protocol):
     """Lets guests onto the bus, and off it. Runs in the control plane."""
 
     def admit(self, instance_id: str) -> GuestCredential:
-        """Ensure the guest's queue and its own bus user; return its credential. May run twice: same rights, and the password
-        is derived, so the same credential again."""
+        """Ensure the guest's queue and its own bus user; return its credential.
+
+        May run twice: same rights, and the password is derived, so the same credential again.
+        """
+
+    def readmit(self, instance_ids: Iterable[str]) -> None:
+        """Ensure for many guests what `admit` does, for instance after the broker lost its data. May run twice."""
 
     def expel(self, instance_id: str) -> None:
         """Remove the guest's user, its connections and its queue. May run twice."""

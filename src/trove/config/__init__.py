@@ -1,1 +1,1 @@
-"""oslo.config options, one file a group; imported by cmd only."""
+"""Options of trove.conf. Imported by `trove.cmd` only: everything below gets plain values."""

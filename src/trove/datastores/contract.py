@@ -100,6 +100,8 @@ class Host(Protocol):
     run_dir: Path
     """For sockets and pid files; short enough for a Unix socket path."""
     config_dir: Path
+    private_dir: Path
+    """For secrets of the agent and the driver: nothing that runs in the sandbox can see it."""
     log_dir: Path
     template_dir: Path | None
     """A prepared data directory of this engine and version to copy from, None when there is none."""
@@ -119,8 +121,20 @@ class Host(Protocol):
     def write_file(self, path: Path, content: bytes, *, mode: int = 0o600) -> None:
         """Write a file whole or not at all (temporary file, fsync, rename)."""
 
+    def read_file(self, path: Path) -> bytes | None:
+        """Return the content of a file, None when it is missing."""
+
+    def make_dir(self, path: Path) -> None:
+        """Make a directory, with those above it, for the server's user alone (0700). One that is there is fine."""
+
+    def move(self, source: Path, target: Path) -> None:
+        """Rename a file or directory within one file system, durably."""
+
     def copy_tree(self, source: Path, target: Path) -> None:
         """Copy a directory with its modes as fast as the file system can; `target` must not exist."""
+
+    def sync_tree(self, path: Path) -> None:
+        """Return when all that was written to the file system of `path` is on its disk."""
 
     def remove_tree(self, path: Path) -> None:
         """Remove a directory below the data volume with all it holds. Missing is fine."""
@@ -133,7 +147,7 @@ class Host(Protocol):
 
 
 class Driver(Protocol):
-    """A database engine on a host. Every verb may run twice. Errors: `GuestError`, `NotFound`, `InvalidInput`, `Unavailable`."""
+    """A database engine on a host. Every verb may run twice. Raises `GuestError`, `NotFound`, `InvalidInput`, `Unavailable`."""
 
     def prepare(self, *, config: str, progress: Callable[[str, int], None]) -> None:
         """Make the data directory unless it is there, write the configuration, start, wait until it answers, secure it.

@@ -18,7 +18,9 @@ class ObjectInfo:
 class ObjectStore(Protocol):
     """An object store. Raises `NotFound`, `Unavailable` (try again), `InvalidInput` (a name that cannot be)."""
 
-    def put(self, container: str, name: str, chunks: Iterable[bytes], *, metadata: Mapping[str, str] | None = None) -> ObjectInfo:
+    def put(
+        self, container: str, name: str, chunks: Iterable[bytes], *, metadata: Mapping[str, str] | None = None
+    ) -> ObjectInfo:
         """Store an object whole or not at all: a reader sees the old one or the new one. Creates the container."""
 
     def get(self, container: str, name: str) -> Iterator[bytes]:

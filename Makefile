@@ -1,0 +1,40 @@
+# make demo | test | check | bench | clean   (make help explains)
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+GENERATED := etc/trove/trove.conf.sample etc/trove/policy.yaml.sample src/trove/cmd/local/api-paste.ini README.md
+
+.PHONY: help demo test check generate bench clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Build a real MariaDB server through the whole service, use it, remove it
+	@tools/setup demo
+	@$(PYTHON) tools/demo.py
+
+test: ## Run every test, with real servers
+	@tools/setup test
+	$(PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: ## Lint, types, floors, sizes, generated files
+	@tools/setup check
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PYTHON) tools/size_gate.py src
+	$(PYTHON) tools/regenerate.py
+	git diff --exit-code -- $(GENERATED)
+
+generate: ## Write the generated files again
+	@tools/setup check
+	$(PYTHON) tools/regenerate.py
+
+bench: ## Measure, and print ratios
+	@tools/setup test
+	$(PYTHON) -m tests.bench $(ARGS)
+
+clean: ## Remove what building and testing left, and .venv
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

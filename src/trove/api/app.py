@@ -1,0 +1,113 @@
+"""The innermost WSGI app, which answers below `/v1.0`, and its Paste factory.
+
+`trove.cmd.api` calls `install(doors, settings)` and then lets PasteDeploy load `api-paste.ini`; `load` does both.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import falcon
+from paste.deploy import loadapp
+
+from trove.api import bodies, faults, query
+from trove.api.filters.identity import CALLER, POLICY
+from trove.api.filters.wsgi import App
+from trove.api.flavor_list import FlavorList
+from trove.api.links import Links, base_url
+from trove.api.request import Request
+from trove.api.routes import ROUTES, Route
+from trove.api.schemas.validation import Validator
+from trove.api.settings import ApiSettings, install, installed
+from trove.core.errors import InvalidInput, NotFound
+from trove.operations.doors import Doors
+
+__all__ = ["ApiSettings", "app_factory", "build_app", "install", "load"]
+
+Responder = Callable[..., None]
+_STATUS_LINES = {code: f"{code} {HTTPStatus(code).phrase}" for code in (200, 202, 204)}
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def app_factory(_global_conf: dict[str, str], **_local_conf: str) -> App:
+    """Return the Paste app `troveapp`. Raises RuntimeError before `install` was called."""
+    found = installed()
+    return build_app(found.doors, found.settings)
+
+
+def load(doors: Doors, settings: ApiSettings, paste_file: Path, *, name: str = "trove") -> App:
+    """Return the whole service as `paste_file` describes it, from versions and health check to the app."""
+    install(doors, settings)
+    return cast("App", loadapp(f"config:{paste_file.resolve()}", name=name))
+
+
+def build_app(doors: Doors, settings: ApiSettings) -> App:
+    """Return the app without the pipeline around it: it expects the caller and the policy in the environment."""
+    flavors = FlavorList(doors.cloud)
+    app = falcon.App(media_type=faults.JSON_TYPE)
+    by_path: defaultdict[str, SimpleNamespace] = defaultdict(lambda: SimpleNamespace(on_options=_nothing_here))
+    for route in ROUTES:
+        setattr(by_path[route.path], f"on_{route.method.lower()}", _responder(route, doors, settings, flavors))
+    for path, resource in by_path.items():
+        app.add_route(f"/{{project_id}}{path}", resource)
+    app.add_error_handler((Exception, falcon.HTTPError), _answer_fault)
+    return cast("App", app)
+
+
+def _responder(route: Route, doors: Doors, settings: ApiSettings, flavors: FlavorList) -> Responder:
+    validator = Validator(route.schema) if route.schema is not None else None
+    status = _STATUS_LINES[route.status]
+
+    def respond(req: falcon.Request, resp: falcon.Response, **path: str) -> None:
+        environ = req.env
+        caller, policy = environ[CALLER], environ[POLICY]
+        if route.rule is not None:
+            policy.enforce(route.rule, caller)
+        parameters = query.parse(req.query_string)
+        request = Request(
+            doors=doors,
+            settings=settings,
+            flavors=flavors,
+            caller=caller,
+            policy=policy,
+            path=path,
+            query=parameters,
+            links=Links(base_url(environ, settings.public_endpoint), caller.project_id, req.path, parameters),
+            environ=environ,
+            body=_body(route, validator, environ, settings) if validator else None,
+        )
+        answer = route.handler(request)
+        resp.status = status
+        if answer is not None:
+            resp.data = _ENCODE(answer).encode()
+        if route.status != HTTPStatus.NO_CONTENT:
+            resp.content_type = faults.JSON_TYPE
+
+    return respond
+
+
+def _body(route: Route, validator: Validator, environ: dict[str, Any], settings: ApiSettings) -> Any:
+    body = bodies.read(environ, max_bytes=settings.max_body_bytes)
+    if body is None:
+        if route.optional:
+            return None
+        raise InvalidInput("The request needs a JSON body.")
+    validator.check(body)
+    return body
+
+
+def _nothing_here(_req: falcon.Request, _resp: falcon.Response, **_path: str) -> None:
+    raise NotFound("There is nothing at this path for this method.")
+
+
+def _answer_fault(_req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> None:
+    reply = faults.of(error)
+    resp.status = reply.status_line
+    resp.content_type = faults.JSON_TYPE
+    resp.data = reply.body
+    for name, value in reply.headers.items():
+        resp.set_header(name, value)

@@ -1,0 +1,150 @@
+"""Typed calls from the control plane to one guest agent."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from trove.bus.contract import Bus, guest_topic
+from trove.core.accounts import Database, User
+from trove.core.errors import GuestError
+from trove.core.json import JSON
+from trove.core.pages import Page
+
+T = TypeVar("T")
+
+
+class GuestCaller:
+    """The guest agent of one instance.
+
+    Every method raises `GuestTimeout`, `Unavailable`, or the error that the guest answered with. Calls wait up to `timeout_s`;
+    `start_job` and `forget_jobs` are casts: they return when the bus has them.
+    """
+
+    def __init__(self, bus: Bus, instance_id: str, *, timeout_s: float, request_id: str | None = None) -> None:
+        self._bus = bus
+        self._topic = guest_topic(instance_id)
+        self._timeout_s = timeout_s
+        self._request_id = request_id
+
+    def rpc_ping(self) -> None:
+        """Return when the guest agent answered."""
+        self._call("rpc_ping", {})
+
+    def get_status(self) -> Mapping[str, JSON]:
+        """Return what the guest would report now: `status` and the other arguments of a heartbeat."""
+        return _object(self._call("get_status", {}), "get_status")
+
+    def create_database(self, databases: Sequence[Database]) -> None:
+        """Create databases, all or none."""
+        self._call("create_database", {"databases": [each.to_json() for each in databases]})
+
+    def list_databases(self, limit: int, marker: str | None = None) -> Page[Database]:
+        """Return the databases after `marker` by name."""
+        return _page(self._call("list_databases", {"limit": limit, "marker": marker}), Database.from_json, "list_databases")
+
+    def delete_database(self, name: str) -> None:
+        """Drop a database."""
+        self._call("delete_database", {"name": name})
+
+    def create_user(self, users: Sequence[User]) -> None:
+        """Create users with their grants, all or none."""
+        self._call("create_user", {"users": [each.to_json() for each in users]})
+
+    def list_users(self, limit: int, marker: str | None = None) -> Page[User]:
+        """Return the users after `marker` (name@host), without passwords."""
+        return _page(self._call("list_users", {"limit": limit, "marker": marker}), User.from_json, "list_users")
+
+    def get_user(self, username: str, hostname: str) -> User:
+        """Return one user without its password."""
+        return _read(self._call("get_user", {"username": username, "hostname": hostname}), User.from_json, "get_user")
+
+    def update_attributes(
+        self,
+        username: str,
+        hostname: str,
+        *,
+        new_name: str | None = None,
+        new_host: str | None = None,
+        password: str | None = None,
+    ) -> None:
+        """Change what is not None of a user."""
+        given: dict[str, JSON] = {"name": new_name, "host": new_host, "password": password}
+        attributes: dict[str, JSON] = {key: value for key, value in given.items() if value is not None}
+        self._call("update_attributes", {"username": username, "hostname": hostname, "user_attrs": attributes})
+
+    def change_passwords(self, users: Sequence[User]) -> None:
+        """Set the passwords of users, found by name and host."""
+        self._call("change_passwords", {"users": [each.to_json() for each in users]})
+
+    def delete_user(self, username: str, hostname: str) -> None:
+        """Drop a user."""
+        self._call("delete_user", {"username": username, "hostname": hostname})
+
+    def list_access(self, username: str, hostname: str) -> tuple[str, ...]:
+        """Return the names of the databases on which a user has rights."""
+        answer = self._call("list_access", {"username": username, "hostname": hostname})
+        if not isinstance(answer, list) or not all(isinstance(name, str) for name in answer):
+            raise _malformed("list_access")
+        return tuple(str(name) for name in answer)
+
+    def grant_access(self, username: str, hostname: str, databases: Sequence[str]) -> None:
+        """Grant a user all rights on databases."""
+        self._call("grant_access", {"username": username, "hostname": hostname, "databases": list(databases)})
+
+    def revoke_access(self, username: str, hostname: str, database: str) -> None:
+        """Revoke a user's rights on a database."""
+        self._call("revoke_access", {"username": username, "hostname": hostname, "database": database})
+
+    def enable_root(self, root_password: str) -> None:
+        """Let the superuser log in with this password."""
+        self._call("enable_root", {"root_password": root_password})
+
+    def disable_root(self) -> None:
+        """Take the superuser's log-in away."""
+        self._call("disable_root", {})
+
+    def is_root_enabled(self) -> bool:
+        """Tell whether the superuser may log in."""
+        answer = self._call("is_root_enabled", {})
+        if not isinstance(answer, bool):
+            raise _malformed("is_root_enabled")
+        return answer
+
+    def start_job(self, name: str, kind: str, args: Mapping[str, JSON]) -> None:
+        """Cast the start of a named job. May run twice: the guest knows the name."""
+        self._cast("start_job", {"name": name, "kind": kind, "args": args})
+
+    def forget_jobs(self, names: Sequence[str]) -> None:
+        """Cast that the ends of these jobs are known, so that the guest stops to repeat them."""
+        self._cast("forget_jobs", {"names": list(names)})
+
+    def _call(self, method: str, args: Mapping[str, JSON]) -> JSON:
+        return self._bus.call(self._topic, method, args, timeout_s=self._timeout_s, request_id=self._request_id)
+
+    def _cast(self, method: str, args: Mapping[str, JSON]) -> None:
+        self._bus.cast(self._topic, method, args, request_id=self._request_id)
+
+
+def _malformed(method: str) -> GuestError:
+    return GuestError(f"The guest agent answered {method} in a form that is not understood.")
+
+
+def _object(answer: JSON, method: str) -> Mapping[str, JSON]:
+    if not isinstance(answer, Mapping):
+        raise _malformed(method)
+    return answer
+
+
+def _read(answer: JSON, reader: Callable[[Mapping[str, object]], T], method: str) -> T:
+    data = _object(answer, method)
+    try:
+        return reader(data)
+    except (KeyError, AssertionError) as error:
+        raise _malformed(method) from error
+
+
+def _page(answer: JSON, reader: Callable[[Mapping[str, object]], T], method: str) -> Page[T]:
+    data = _object(answer, method)
+    items, marker = data.get("items"), data.get("next_marker")
+    if not isinstance(items, list) or not (marker is None or isinstance(marker, str)):
+        raise _malformed(method)
+    return Page(items=tuple(_read(item, reader, method) for item in items), next_marker=marker)

@@ -1,0 +1,296 @@
+"""Links: one kombu connection with one channel, to RabbitMQ or to Valkey, and what differs between the two."""
+
+import secrets
+import select
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from kombu.connection import Connection as KombuConnection
+
+from trove.bus import resp, streams
+from trove.core.errors import InvalidInput
+
+Connection: Any = KombuConnection  # kombu carries no types
+
+AMQP_SCHEMES = {"amqp": False, "rabbit": False, "pyamqp": False, "amqps": True, "rabbits": True}
+REPLY_EXCHANGE = "trove.reply"
+POISON_SUFFIX = ".poison"
+DELIVERY_COUNT = streams.DELIVERY_COUNT
+
+_CONNECT_TIMEOUT_S = 5.0
+_HEARTBEAT_S = 30
+_HEARTBEAT_EVERY_S = 5.0
+_POISON_KEPT = 1000
+_REPLY_EXPIRES_MS = 120_000
+_FRAME_TIMEOUT_S = 0.05
+
+
+class QueueMissingError(Exception):
+    """The queue that a message was for does not exist."""
+
+
+def guest_exchange(instance_id: str) -> str:
+    """Return the name of the exchange to which this guest alone writes, bound to the conductor's queue only."""
+    return f"guest.{instance_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A sealed message on its way out. `expiration_ms` lets the broker drop it too, None keeps it."""
+
+    queue: str
+    exchange: str
+    body: bytes = field(repr=False)
+    sealed_by: str
+    correlation_id: str | None = None
+    expiration_ms: int | None = None
+    mandatory: bool = True
+    persistent: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Delivery:
+    """A message in hand, still sealed. `earlier` counts the deliveries before this one."""
+
+    body: bytes = field(repr=False)
+    sealed_by: str
+    correlation_id: str | None
+    earlier: int
+    redelivered: bool
+    tag: int
+    link: "Link" = field(repr=False)
+
+
+class Endpoint:
+    """Where the bus is: reads a transport URL and opens links. The URL's secrets stay inside."""
+
+    def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
+        scheme = url.partition("://")[0]
+        self.is_amqp = scheme in AMQP_SCHEMES
+        if not self.is_amqp and scheme not in resp.SCHEMES:
+            raise InvalidInput(
+                f"transport_url: unknown scheme {scheme!r}; allowed: amqp, amqps, rabbit, valkey, valkeys, valkey+unix"
+            )
+        self._urls, self._tls = ([url], None) if not self.is_amqp else expand_amqp(url)
+        if tls is not None:
+            self._tls = {"context": tls}
+        if not self.is_amqp:
+            resp.parse_address(url)
+            streams.register()
+
+    def __repr__(self) -> str:
+        return f"Endpoint({'RabbitMQ' if self.is_amqp else 'Valkey'})"
+
+    def open(self, *, confirm: bool = False, heartbeat: bool = False, name: str = "trove") -> "Link":
+        """Connect, trying each host once. Raises what `Link.ERRORS` names."""
+        if not self.is_amqp:
+            connection = Connection(transport=streams.NAME, transport_options={"url": self._urls[0]})
+            return Link(connection, amqp=False)
+        connection = Connection(
+            self._urls if len(self._urls) > 1 else self._urls[0],
+            ssl=self._tls or False,
+            heartbeat=_HEARTBEAT_S if heartbeat else 0,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            transport_options={
+                "confirm_publish": confirm,
+                "client_properties": {"connection_name": name},
+                "write_timeout": 30.0,
+            },
+        )
+        return Link(connection, amqp=True, hosts=len(self._urls))
+
+
+def expand_amqp(url: str) -> tuple[list[str], dict[str, Any] | None]:
+    """Return one URL a host, and kombu's TLS options.
+
+    Hosts are separated as kombu does (`amqp://a;amqp://b`) or as oslo.messaging does (`rabbit://u:p@a:5672,u:p@b:5672/vhost`).
+    With amqps the broker's certificate is verified; ssl_ca_certs, ssl_certfile and ssl_keyfile in the query name files.
+    """
+    urls: list[str] = []
+    tls: dict[str, Any] | None = None
+    for part in url.split(";"):
+        pieces = urlsplit(part)
+        if pieces.scheme not in AMQP_SCHEMES:
+            raise InvalidInput(f"transport_url: unknown scheme {pieces.scheme!r} among the hosts")
+        options = {name: values[-1] for name, values in parse_qs(pieces.query).items()}
+        secure = AMQP_SCHEMES[pieces.scheme] or options.get("ssl") in ("1", "true", "True")
+        if secure and tls is None:
+            files = {key[4:]: value for key, value in options.items() if key in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")}
+            tls = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, **files}
+        urls += [urlunsplit(("pyamqp", host, pieces.path, "", "")) for host in pieces.netloc.split(",")]
+    return urls, tls
+
+
+class Link:
+    """One connection and one channel, for one thread at a time. After an error: close it and open another."""
+
+    def __init__(self, connection: Any, *, amqp: bool, hosts: int = 1) -> None:
+        self.is_amqp = amqp
+        self.declared: set[str] = set()
+        self._connection = connection
+        self._returned = False
+        self._tag = ""
+        self._next_heartbeat = time.monotonic() + _HEARTBEAT_EVERY_S
+        self._consumer: tuple[str, Callable[[Any], None]] | None = None
+        self._poll = select.poll()
+        self._polled: tuple[int, int] | None = None
+        try:
+            _connect(connection, hosts)
+            self._raw: Any = connection.connection
+            self.channel: Any = connection.channel()
+            if amqp:
+                self.channel.events["basic_return"].add(self._on_return)
+        except BaseException:
+            self.close()
+            raise
+
+    def declare_topic(self, topic: str) -> None:
+        """Ensure a topic's durable queue and the queue for its poison. May run twice."""
+        self.channel.queue_declare(
+            topic + POISON_SUFFIX, durable=True, auto_delete=False, arguments={"x-max-length": _POISON_KEPT}
+        )
+        arguments = {"x-queue-type": "quorum", "x-dead-letter-exchange": "", "x-dead-letter-routing-key": topic + POISON_SUFFIX}
+        self.channel.queue_declare(topic, durable=True, auto_delete=False, arguments=arguments)
+        self.declared.add(topic)
+
+    def declare_reply_exchange(self) -> None:
+        """Ensure the exchange through which guests answer. May run twice."""
+        self.channel.exchange_declare(REPLY_EXCHANGE, "direct", durable=True, auto_delete=False)
+
+    def declare_reply(self, name: str) -> None:
+        """Create this link's own reply queue, which vanishes with it."""
+        self.declare_reply_exchange()
+        self.channel.queue_declare(name, exclusive=True, auto_delete=True, arguments={"x-expires": _REPLY_EXPIRES_MS})
+        self.channel.queue_bind(name, REPLY_EXCHANGE, routing_key=name)
+
+    def delete_queue(self, name: str) -> None:
+        """Delete a queue with its messages. May run twice."""
+        self.channel.queue_delete(name)
+
+    def publish(self, message: Outgoing, *, timeout_s: float) -> None:
+        """Publish, and on a confirming link wait until it is stored. Raises QueueMissingError when no queue took it."""
+        properties: dict[str, Any] = {"delivery_mode": 2 if message.persistent else 1}
+        if message.correlation_id is not None:
+            properties["correlation_id"] = message.correlation_id
+        if message.expiration_ms is not None:
+            properties["expiration"] = str(message.expiration_ms)
+        prepared = self.channel.prepare_message(
+            message.body,
+            content_type="application/octet-stream",
+            content_encoding="binary",
+            headers={"sealed-by": message.sealed_by},
+            properties=properties,
+        )
+        self._returned = False
+        try:
+            self.channel.basic_publish(
+                prepared,
+                exchange=message.exchange,
+                routing_key=message.queue,
+                mandatory=message.mandatory,
+                confirm_timeout=timeout_s,
+            )
+        except streams.QueueMissingError as error:
+            raise QueueMissingError(message.queue) from error
+        if self._returned:
+            raise QueueMissingError(message.queue)
+
+    def _on_return(self, *_: object) -> None:
+        self._returned = True
+
+    def consume(self, queue: str, deliver: Callable[[Delivery], None], *, prefetch: int) -> None:
+        """Begin to consume; messages come to `deliver` inside `wait`."""
+
+        def on_message(raw: Any) -> None:
+            deliver(self._delivery(raw))
+
+        self._consumer = (queue, on_message)
+        self._begin(prefetch)
+
+    def set_prefetch(self, prefetch: int) -> None:
+        """Change how many messages may be in hand; those in hand stay."""
+        self.cancel()
+        self._begin(prefetch)
+
+    def _begin(self, prefetch: int) -> None:
+        assert self._consumer is not None
+        queue, on_message = self._consumer
+        self.channel.basic_qos(0, prefetch, False)
+        # A fresh tag each time: a quorum queue loses its way when one with messages in hand comes again.
+        self._tag = f"trove-{secrets.token_hex(4)}"
+        self.channel.basic_consume(queue, no_ack=False, consumer_tag=self._tag, callback=on_message)
+
+    def cancel(self) -> None:
+        """Take no more messages."""
+        self.channel.basic_cancel(self._tag)
+
+    def accept(self, delivery: Delivery) -> None:
+        """Acknowledge."""
+        self.channel.basic_ack(delivery.tag)
+
+    def set_aside(self, delivery: Delivery) -> None:
+        """Move the message to its topic's poison queue."""
+        self.channel.basic_reject(delivery.tag, requeue=False)
+
+    def wait(self, wake: int, timeout_s: float) -> None:
+        """Deliver what comes, return at the latest after `timeout_s` or when the descriptor `wake` becomes readable."""
+        self._heartbeat()
+        if not self.is_amqp:
+            self._raw.arm()
+        sock = self._raw.sock
+        if self._polled != (sock.fileno(), wake):
+            self._poll = select.poll()
+            self._poll.register(sock.fileno(), select.POLLIN)
+            self._poll.register(wake, select.POLLIN)
+            self._polled = (sock.fileno(), wake)
+        pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        ready = {descriptor for descriptor, _ in self._poll.poll(0 if pending else timeout_s * 1000)}
+        if pending or sock.fileno() in ready:
+            try:
+                self._connection.drain_events(timeout=_FRAME_TIMEOUT_S)
+            except TimeoutError:
+                return
+
+    def _heartbeat(self) -> None:
+        if self.is_amqp and time.monotonic() >= self._next_heartbeat:
+            self._next_heartbeat = time.monotonic() + _HEARTBEAT_EVERY_S
+            if self._connection.heartbeat:
+                self._connection.heartbeat_check()
+
+    def _delivery(self, raw: Any) -> Delivery:
+        message = self.channel.message_to_python(raw)
+        headers: Mapping[str, Any] = message.headers
+        body = message.body
+        return Delivery(
+            body=body
+            if isinstance(body, bytes)
+            else bytes(body, "utf-8", "surrogateescape")
+            if isinstance(body, str)
+            else bytes(body),
+            sealed_by=str(headers.get("sealed-by", "")),
+            correlation_id=message.properties.get("correlation_id"),
+            earlier=_count(headers.get(DELIVERY_COUNT)),
+            redelivered=bool(message.delivery_info.get("redelivered")),
+            tag=message.delivery_tag,
+            link=self,
+        )
+
+    def close(self) -> None:
+        """Disconnect; what was in hand goes back to its queue. Never raises."""
+        with suppress(Exception):
+            self._connection.close()
+
+
+def _connect(connection: Any, hosts: int) -> None:
+    connection.ensure_connection(
+        max_retries=hosts, interval_start=0, interval_step=0, interval_max=0, reraise_as_library_errors=False
+    )
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0

@@ -1,0 +1,437 @@
+"""The local cloud: real database servers and guest agents on this one machine, behind the contract of every cloud."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from trove.cloud.contract import Leftovers, NicRequest, PortInfo, ServerInfo, ServerSpec, VolumeInfo
+from trove.cloud.flavors import FlavorList
+from trove.cloud.local import cgroups, packages
+from trove.cloud.local.addresses import Addresses, busy_port
+from trove.cloud.local.capabilities import Capabilities, choose_memory_groups, choose_sandbox, choose_volumes, runtime_needs
+from trove.cloud.local.locking import locked
+from trove.cloud.local.privileges import Needs, launch_prefix
+from trove.cloud.local.records import make_directory, remove_tree
+from trove.cloud.local.servers import Placement, ServerHome
+from trove.cloud.local.settings import LocalCloudSettings
+from trove.cloud.local.templates import Templates
+from trove.cloud.local.users import Users
+from trove.cloud.local.volumes import VOLUME_TYPE, Volumes
+from trove.core.errors import CloudError, InvalidInput, NotFound, TroveError, Unavailable, Unsupported
+from trove.core.flavors import Flavor
+from trove.core.ids import is_id
+from trove.core.instances import Access, Address
+
+LOG = logging.getLogger(__name__)
+
+AGENT_STOP_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processes:
+    """What runs for an instance; None is nothing."""
+
+    agent_pid: int | None
+    server_pid: int | None
+
+
+class LocalCloud:
+    """The cloud contract on this machine. Safe for threads and for several processes on one state directory.
+
+    Every verb holds the instance's lock, and may be repeated after a crash at any point with the same outcome.
+    """
+
+    def __init__(self, settings: LocalCloudSettings) -> None:
+        settings.check()
+        self._settings = settings
+        self._root = settings.state_dir
+        self._flavors = FlavorList(settings.flavors)
+        self._preparing = threading.RLock()
+        self._prepared = False
+        self._addresses = Addresses(self._root / "ports", self._lock_file("addresses"), settings.network())
+        self._users = Users(self._root / "uids", self._lock_file("uids"), settings.uid_range)
+
+    # -- the contract -------------------------------------------------------------------------------------------------------
+
+    def flavors(self) -> Sequence[Flavor]:
+        """Return all flavors on offer, ordered by memory."""
+        return self._flavors.all()
+
+    def flavor(self, flavor_id: str) -> Flavor:
+        """Return one flavor; raises `NotFound`."""
+        return self._flavors.get(flavor_id)
+
+    def volume_types(self) -> Sequence[str]:
+        """Return the names of the volume types on offer."""
+        return (VOLUME_TYPE,)
+
+    def ensure_volume(self, instance_id: str, *, size_gib: int, volume_type: str | None) -> VolumeInfo:
+        """Create the instance's data volume unless it is there. An existing one is returned as it is, whatever its size."""
+        if size_gib < 1:
+            raise InvalidInput("volume.size: must be at least 1")
+        if volume_type not in {None, VOLUME_TYPE}:
+            raise CloudError(f"Volume type {volume_type!r} cannot be found; the local cloud has: {VOLUME_TYPE}")
+        with self._verb(instance_id):
+            volume = self._volumes.ensure(instance_id, size_gib=size_gib, volume_type=VOLUME_TYPE)
+            return replace(volume, attached=self._find_home(instance_id) is not None)
+
+    def ensure_port(self, instance_id: str, nic: NicRequest, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
+        """Reserve the instance's own loopback address, on which all of `tcp_ports` can be bound.
+
+        `access` is kept but not enforced: on the loopback network every connection comes from 127.0.0.1. Raises
+        `Unsupported` for a network or subnet, which this cloud has none of.
+        """
+        if nic.network_id is not None or nic.subnet_id is not None:
+            raise Unsupported("The local cloud has no networks to choose from; leave out the network and subnet of nics.")
+        with self._verb(instance_id):
+            address = self._addresses.ensure(instance_id, nic.ip_address, access, tcp_ports)
+            return PortInfo(id=f"port-{instance_id}", instance_id=instance_id, addresses=(Address(address=address),))
+
+    def ensure_server(self, spec: ServerSpec) -> ServerInfo:
+        """Start the guest agent with its volume and port unless it is there; does not wait for it.
+
+        Files that differ from those the server was made with replace them, and the agent is started again to read them.
+        """
+        with self._verb(spec.instance_id):
+            home = self._find_home(spec.instance_id)
+            if home is None:
+                home = self._create(spec)
+            elif home.write_config_files(spec, None):
+                home.supervisor.restart_agent()
+            if not home.stop_marker.exists():
+                self._launch(spec.instance_id, home)
+            return self._info(spec.instance_id, home)
+
+    def find_server(self, instance_id: str) -> ServerInfo | None:
+        """Return the server of an instance, or None. Takes no lock: it may look at a server that is just changing."""
+        with _translated():
+            home = self._find_home(_checked(instance_id))
+            return None if home is None else self._info(instance_id, home)
+
+    def start_server(self, instance_id: str) -> ServerInfo:
+        """Start a stopped server, or restart one whose agent is gone. Raises `NotFound`; `CloudError` when a port is taken."""
+        with self._verb(instance_id):
+            home = self._need_home(instance_id)
+            home.stop_marker.unlink(missing_ok=True)
+            self._launch(instance_id, home)
+            return self._info(instance_id, home)
+
+    def stop_server(self, instance_id: str, *, timeout_s: float) -> None:
+        """Stop a server cleanly: the agent, then the database server, which is killed after `timeout_s`; data stays.
+
+        Raises `NotFound`. May run twice.
+        """
+        with self._verb(instance_id):
+            home = self._need_home(instance_id)
+            self._stop(home, timeout_s)
+            try:
+                self._volumes.detach(instance_id)
+            except Unavailable as error:
+                LOG.warning("left mounted: %s", error)
+
+    def delete_server(self, instance_id: str) -> None:
+        """Delete the server with all its processes and files; the volume stays. Missing is fine."""
+        with self._verb(instance_id):
+            home = self._home(instance_id)
+            if home.path.exists():
+                self._stop(home, self._settings.stop_timeout_s)
+            self._volumes.detach(instance_id, lazy=True)
+            if self._memory_groups is not None:
+                self._memory_groups.remove(instance_id)
+            home.remove()
+            self._release_user(instance_id)
+
+    def delete_volume(self, instance_id: str) -> None:
+        """Delete the volume with its data. Missing is fine; `Unavailable` while the server is there."""
+        with self._verb(instance_id):
+            if self._find_home(instance_id) is not None and instance_id in self._volumes.held():
+                raise Unavailable(f"The volume of instance {instance_id} is still attached.")
+            self._volumes.delete(instance_id)
+            self._release_user(instance_id)
+
+    def delete_port(self, instance_id: str) -> None:
+        """Release the address. Missing is fine."""
+        with self._verb(instance_id):
+            self._addresses.delete(instance_id)
+
+    def leftovers(self) -> Leftovers:
+        """Return what is held for instances, whole or half-made."""
+        with _translated():
+            self._prepare()
+            volumes = self._volumes.held()
+            servers = {path.name for path in (self._root / "servers").iterdir()}
+            servers |= set(self._users.held()) - set(volumes)
+            return Leftovers(servers=tuple(sorted(servers)), volumes=volumes, ports=self._addresses.held())
+
+    # -- for trove-local ----------------------------------------------------------------------------------------------------
+
+    def process_info(self, instance_id: str) -> Processes:
+        """Return the pids of an instance's agent and database server."""
+        with _translated():
+            home = self._find_home(_checked(instance_id))
+            if home is None:
+                return Processes(agent_pid=None, server_pid=None)
+            return Processes(agent_pid=home.supervisor.agent_pid(), server_pid=home.supervisor.server_pid())
+
+    def start_all(self) -> Mapping[str, TroveError]:
+        """Start every server; return the errors of those that could not be, by instance id."""
+        return self._for_all(self.start_server)
+
+    def stop_all(self, *, timeout_s: float = 60.0) -> Mapping[str, TroveError]:
+        """Stop every server cleanly, several at once; return the errors of those that could not be, by instance id."""
+        return self._for_all(lambda instance_id: self.stop_server(instance_id, timeout_s=timeout_s))
+
+    def destroy_all(self) -> Mapping[str, TroveError]:
+        """Delete every server, volume, port and template; return the errors by instance id. Without errors nothing is left."""
+
+        def destroy(instance_id: str) -> None:
+            self.delete_server(instance_id)
+            self.delete_volume(instance_id)
+            self.delete_port(instance_id)
+
+        held = self.leftovers()
+        errors = self._for_all(destroy, sorted({*held.servers, *held.volumes, *held.ports}))
+        if not errors:
+            with _translated():
+                self._templates.delete_all()
+                for name in ("servers", "volumes", "ports", "uids", "templates", "locks"):
+                    remove_tree(self._root / name)
+                self._prepared = False
+        return errors
+
+    def warm(self, manager: str) -> Path | None:
+        """Make the template of a datastore manager now, and return it; None when templates are off. Raises `CloudError`."""
+        with _translated():
+            self._prepare()
+            program = packages.find_engine(self._settings.packages, manager)
+            if not self._settings.templates:
+                return None
+            return self._templates.ensure(manager, packages.engine_version(program))
+
+    def capabilities(self) -> Capabilities:
+        """Return what this machine lets the cloud do."""
+        with _translated():
+            self._prepare()
+            return Capabilities(
+                own_users=self._settings.as_root,
+                volumes=self._volume_kind,
+                sandbox=self._sandbox,
+                memory_limit=None if self._memory_groups is None else self._memory_groups.version,
+            )
+
+    # -- steps --------------------------------------------------------------------------------------------------------------
+
+    def _create(self, spec: ServerSpec) -> ServerHome:
+        instance_id = spec.instance_id
+        address = self._addresses.find(instance_id)
+        if address is None:
+            raise CloudError(f"Instance {instance_id} has no port; it must be ensured before the server.")
+        packages.check_image(spec.image_id)
+        packages.find_engine(self._settings.packages, spec.manager)
+        template = self._template(spec.manager)
+        if self._settings.as_root:
+            self._users.ensure(instance_id)
+        home = self._home(instance_id)
+        volume = self._volumes.find(instance_id)
+        unlimited = volume is None or self._volumes.enforced(instance_id)
+        placement = Placement(
+            address=address,
+            data_dir=home.data_dir,
+            template_dir=template,
+            sandbox=self._sandbox,
+            hide=(self._root, *self._settings.shared_paths),
+            volume_gib=None if volume is None or unlimited else volume.size_gib,
+        )
+        home.create(spec, placement)
+        return home
+
+    def _template(self, manager: str) -> Path | None:
+        """Return the template; without one a server still starts, only later, so a failure is told in the log."""
+        try:
+            return self.warm(manager)
+        except CloudError as error:
+            LOG.warning("going on without a template: %s", error)
+            return None
+
+    def _launch(self, instance_id: str, home: ServerHome) -> None:
+        """Start the supervisor with everything below it unless it runs."""
+        if home.supervisor.alive():
+            return
+        record = home.record()
+        assert record is not None
+        home.supervisor.stop_agent(timeout_s=AGENT_STOP_TIMEOUT_S)
+        self._check_ports_free(instance_id, home)
+        self._attach(instance_id, home)
+        home.make_run_directory()
+        entry = None
+        if self._memory_groups is not None:
+            entry = self._memory_groups.ensure(instance_id, ram_mib=int(record["ram_mib"]))
+        runtime = runtime_needs(self._settings)
+        template = () if record["template_dir"] is None else (Path(record["template_dir"]),)
+        needs = Needs(
+            read=(*runtime.read, home.path, home.config_files, *template),
+            reach=runtime.reach,
+            write=(home.state, home.log, home.config, home.run, home.data_dir),
+        )
+        home.supervisor.forget_failure()
+        home.supervisor.start(
+            (*cgroups.join_prefix(entry), *launch_prefix(home.uid, needs)),
+            (*self._settings.agent_command, "--config-dir", str(home.config_files)),
+            settled_s=self._settings.agent_settled_s,
+            delays_s=self._settings.restart_delays_s,
+        )
+
+    def _attach(self, instance_id: str, home: ServerHome) -> None:
+        if instance_id in self._volumes.held():
+            self._volumes.attach(instance_id, home.uid)
+        else:
+            make_directory(home.data_dir, mode=0o700, owner=home.uid)
+
+    def _check_ports_free(self, instance_id: str, home: ServerHome) -> None:
+        """Raise `CloudError` when another program took a port while the server was stopped."""
+        address = self._addresses.find(instance_id)
+        if address is None or home.processes.members():
+            return
+        port = busy_port(address, self._addresses.tcp_ports(instance_id))
+        if port is not None:
+            raise CloudError(
+                f"Port {port} on {address} is taken by another program; `ss -ltnp sport = :{port}` shows which one it is."
+            )
+
+    def _stop(self, home: ServerHome, timeout_s: float) -> None:
+        """End all processes: the agent first, which would start the database server again, then that one, cleanly."""
+        if home.path.is_dir():
+            home.stop_marker.touch(mode=0o644)
+        home.supervisor.stop_agent(timeout_s=AGENT_STOP_TIMEOUT_S)
+        home.supervisor.stop_server(timeout_s=timeout_s)
+        home.processes.kill()
+
+    def _release_user(self, instance_id: str) -> None:
+        if not (self._root / "servers" / instance_id).exists() and instance_id not in self._volumes.held():
+            self._users.release(instance_id)
+
+    def _info(self, instance_id: str, home: ServerHome) -> ServerInfo:
+        status, fault = home.status(self._settings.agent_settled_s)
+        record = home.record()
+        name = "" if record is None else str(record["name"])
+        return ServerInfo(id=f"server-{instance_id}", instance_id=instance_id, name=name, status=status, fault=fault)
+
+    def _home(self, instance_id: str) -> ServerHome:
+        path = self._root / "servers" / instance_id
+        with_volume = instance_id in self._volumes.held()
+        data_dir = self._root / "volumes" / instance_id / "mount" / "data" if with_volume else path / "data"
+        return ServerHome(path, self._users.find(instance_id), data_dir)
+
+    def _find_home(self, instance_id: str) -> ServerHome | None:
+        self._prepare()
+        home = self._home(instance_id)
+        return None if home.record() is None else home
+
+    def _need_home(self, instance_id: str) -> ServerHome:
+        home = self._find_home(instance_id)
+        if home is None:
+            raise NotFound(f"Instance {instance_id} has no server.")
+        return home
+
+    def _for_all(self, verb: Callable[[str], object], ids: Sequence[str] | None = None) -> Mapping[str, TroveError]:
+        if ids is None:
+            ids = [one for one in self.leftovers().servers if self.find_server(one) is not None]
+        errors: dict[str, TroveError] = {}
+
+        def guarded(instance_id: str) -> None:
+            try:
+                verb(instance_id)
+            except NotFound:
+                return
+            except TroveError as error:
+                errors[instance_id] = error
+
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            list(pool.map(guarded, ids))
+        return errors
+
+    @contextmanager
+    def _verb(self, instance_id: str) -> Iterator[None]:
+        """Hold the lock of an instance; its file goes when nothing is held for the instance any more."""
+        with _translated():
+            self._prepare()
+            path = self._lock_file(_checked(instance_id))
+            with locked(path):
+                try:
+                    yield
+                finally:
+                    if not self._holds_anything(instance_id):
+                        path.unlink(missing_ok=True)
+
+    def _holds_anything(self, instance_id: str) -> bool:
+        places = (self._root / "servers" / instance_id, self._root / "volumes" / instance_id, self._root / "uids" / instance_id)
+        return any(place.exists() for place in places) or self._addresses.find(instance_id) is not None
+
+    def _lock_file(self, name: str) -> Path:
+        return self._root / "locks" / f"{name}.lock"
+
+    def _prepare(self) -> None:
+        """Make the directories once; a state directory that cannot be written is told by name."""
+        with self._preparing:
+            if self._prepared and self._lock_file("").parent.is_dir():
+                return
+            try:
+                self._root.mkdir(parents=True, exist_ok=True, mode=0o711)
+                for name, mode in (("servers", 0o711), ("volumes", 0o711), ("templates", 0o755), ("ports", 0o700)):
+                    make_directory(self._root / name, mode=mode)
+                for name in ("uids", "locks"):
+                    make_directory(self._root / name, mode=0o700)
+            except OSError as error:
+                raise CloudError(f"The state directory {self._root} cannot be used: {error.strerror}") from error
+            self._prepared = True
+
+    # -- what depends on the machine ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def _volume_kind(self) -> str:
+        return choose_volumes(self._settings, self._root / "locks")
+
+    @cached_property
+    def _volumes(self) -> Volumes:
+        return Volumes(self._root / "volumes", self._lock_file("volumes"), loop=lambda: self._volume_kind == "loop")
+
+    @cached_property
+    def _sandbox(self) -> str:
+        uid = self._users.ensure_template_maker() if self._settings.as_root else None
+        return choose_sandbox(self._settings, uid)
+
+    @cached_property
+    def _memory_groups(self) -> cgroups.MemoryGroups | None:
+        return choose_memory_groups(self._settings, f"probe-{os.getpid()}-{id(self):x}")
+
+    @cached_property
+    def _templates(self) -> Templates:
+        return Templates(
+            self._root / "templates",
+            self._root / "locks",
+            command=tuple(self._settings.agent_command),
+            needs=runtime_needs(self._settings),
+            uid=self._users.ensure_template_maker() if self._settings.as_root else None,
+        )
+
+
+def _checked(instance_id: str) -> str:
+    if not is_id(instance_id):
+        raise InvalidInput(f"{instance_id!r} is not the id of an instance")
+    return instance_id
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn errors of the machine into `CloudError` with its own words, such as a full disk."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise CloudError(f"The local cloud cannot go on: {error.strerror or error}{where}") from error

@@ -1,0 +1,35 @@
+"""The image `host`: the database servers that are installed on this machine."""
+
+import re
+from collections.abc import Mapping
+
+from trove.cloud.local.commands import find_program, run
+from trove.cloud.local.settings import HostPackages
+from trove.core.errors import CloudError
+
+HOST_IMAGE = "host"
+
+
+def check_image(image_id: str | None) -> None:
+    """Raise `CloudError` unless the image is the machine itself; None means that too."""
+    if image_id not in {None, HOST_IMAGE}:
+        raise CloudError(f"Image {image_id!r} cannot be found; the local cloud has: {HOST_IMAGE}")
+
+
+def find_engine(packages: Mapping[str, HostPackages], manager: str) -> str:
+    """Return the path of the server program of a datastore manager; raises `CloudError` saying how to install it."""
+    wanted = packages.get(manager)
+    if wanted is None:
+        known = ", ".join(sorted(packages)) or "none"
+        raise CloudError(f"The local cloud has no packages for the datastore manager {manager!r}; it knows: {known}")
+    found = find_program(*wanted.programs)
+    if found is None:
+        raise CloudError(f"{wanted.programs[0]} is not installed on this machine; install it with: {wanted.install}")
+    return found
+
+
+def engine_version(program: str) -> str:
+    """Return the version that a server program tells of itself, such as `10.11.19`; `unknown` when it tells none."""
+    _, output = run([program, "--version"])
+    found = re.search(r"\d+(\.\d+)+", output)
+    return found[0] if found else "unknown"

@@ -1,0 +1,88 @@
+"""What an operator chooses about the local cloud."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from trove.cloud.flavors import DEFAULT_FLAVORS
+from trove.core.errors import InvalidInput
+from trove.core.flavors import Flavor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPackages:
+    """What a datastore manager needs of the machine: a server program, and how to install it.
+
+    The first of `programs` that is found is asked for its version with `--version`; that names the template.
+    """
+
+    programs: tuple[str, ...]
+    install: str
+
+
+DEFAULT_PACKAGES: Mapping[str, HostPackages] = {
+    "mariadb": HostPackages(programs=("mariadbd", "mysqld"), install="apt-get install mariadb-server-core mariadb-client-core"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalCloudSettings:
+    """Settings of the local cloud.
+
+    `state_dir`: absolute; below it everything is kept. `address_pool`: an IPv4 network in 127.0.0.0/8.
+    `agent_command`: starts the guest agent; `--config-dir DIR` is appended, or `--make-template DIR --manager M`.
+    `sandbox`: `auto` (bubblewrap where it works), `bwrap` or `process`. `volumes`: `auto` (loop-mounted where it works),
+    `loop` or `directory`. `uid_range`: first and last user id for instances when the cloud runs as root.
+    `runtime_paths`: what else an agent must read; `shared_paths`: what else it must reach, such as the directory of the bus's
+    socket, and the database server must not.
+    `restart_delays_s`: pauses before an agent that died is started again; the last one repeats.
+    """
+
+    state_dir: Path
+    agent_command: Sequence[str]
+    address_pool: str = "127.77.0.0/16"
+    flavors: Sequence[Flavor] = DEFAULT_FLAVORS
+    sandbox: str = "auto"
+    volumes: str = "auto"
+    uid_range: tuple[int, int] = (61184, 65519)
+    packages: Mapping[str, HostPackages] = field(default_factory=lambda: DEFAULT_PACKAGES)
+    templates: bool = True
+    runtime_paths: tuple[Path, ...] = ()
+    shared_paths: tuple[Path, ...] = ()
+    restart_delays_s: tuple[float, ...] = (1, 2, 4, 8, 16, 30)
+    agent_settled_s: int = 10
+    stop_timeout_s: float = 20.0
+
+    def check(self) -> None:
+        """Raise `InvalidInput` naming the setting that cannot work."""
+        if not self.state_dir.is_absolute() or any(ord(letter) < 32 for letter in str(self.state_dir)):
+            raise InvalidInput("state_dir: must be an absolute path without control characters")
+        if not self.agent_command:
+            raise InvalidInput("agent_command: must not be empty")
+        if self.sandbox not in {"auto", "bwrap", "process"}:
+            raise InvalidInput("sandbox: must be auto, bwrap or process")
+        if self.volumes not in {"auto", "loop", "directory"}:
+            raise InvalidInput("volumes: must be auto, loop or directory")
+        first, last = self.uid_range
+        if not 1000 <= first < last <= 2**31:
+            raise InvalidInput("uid_range: must be two rising numbers from 1000 on")
+        if not self.restart_delays_s:
+            raise InvalidInput("restart_delays_s: must not be empty")
+        self.network()
+
+    def network(self) -> IPv4Network:
+        """Return the address pool; raises `InvalidInput` unless it is a loopback network of at least 8 addresses."""
+        try:
+            network = IPv4Network(self.address_pool)
+        except ValueError as error:
+            raise InvalidInput(f"address_pool: {error}") from None
+        if not network.subnet_of(IPv4Network("127.0.0.0/8")) or network.prefixlen > 29:
+            raise InvalidInput("address_pool: must be a network in 127.0.0.0/8 of at least 8 addresses")
+        return network
+
+    @property
+    def as_root(self) -> bool:
+        """Tell whether the cloud runs as root, and so gives each instance a user of its own."""
+        return os.geteuid() == 0

@@ -1,0 +1,94 @@
+"""Template data directories: made once for each engine version, copied by every new instance, so that it starts in a second.
+
+A template is made by the guest agent's own program, as a user that no instance has, and then made readable by all. It holds
+an empty database server without any password.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+from trove.cloud.local.commands import run
+from trove.cloud.local.locking import locked
+from trove.cloud.local.privileges import Needs, launch_prefix
+from trove.cloud.local.processes import MARKER, ProcessSet
+from trove.cloud.local.records import make_directory, remove_tree
+from trove.core.errors import CloudError
+
+LOG = logging.getLogger(__name__)
+
+MAKE_TIMEOUT_S = 180.0
+
+
+class Templates:
+    """The templates of one state directory. `directory` must exist; `uid` makes them (None: the caller's own user)."""
+
+    def __init__(self, directory: Path, locks: Path, *, command: tuple[str, ...], needs: Needs, uid: int | None) -> None:
+        self._directory = directory
+        self._locks = locks
+        self._command = command
+        self._needs = needs
+        self._uid = uid
+
+    def find(self, manager: str, version: str) -> Path | None:
+        """Return a template, or None."""
+        path = self._directory / f"{manager}-{version}"
+        return path if path.is_dir() else None
+
+    def ensure(self, manager: str, version: str) -> Path:
+        """Return a template, made now unless it is there; waits for another process that makes it. Raises `CloudError`."""
+        found = self.find(manager, version)
+        if found is not None:
+            return found
+        with locked(self._locks / "templates.lock"):
+            found = self.find(manager, version)
+            if found is not None:
+                return found
+            self._clean()
+            return self._make(manager, self._directory / f"{manager}-{version}")
+
+    def delete_all(self) -> None:
+        """Remove all templates and whatever makes one."""
+        with locked(self._locks / "templates.lock"):
+            self._clean()
+            for path in self._directory.iterdir():
+                remove_tree(path)
+
+    def _make(self, manager: str, target: Path) -> Path:
+        work = self._directory / f".{target.name}.{os.urandom(4).hex()}"
+        make_directory(work, mode=0o700, owner=self._uid)
+        needs = Needs(read=self._needs.read, reach=self._needs.reach, write=(work,))
+        argv = (*launch_prefix(self._uid, needs), *self._command, "--make-template", str(work / "data"), "--manager", manager)
+        environ = {MARKER: str(self._directory), "HOME": str(work)}
+        code, output = run(argv, timeout_s=MAKE_TIMEOUT_S, environ=environ)
+        try:
+            if code != 0 or not (work / "data").is_dir():
+                raise CloudError(f"The template for {manager} cannot be made: {output.strip()[-400:] or f'exit code {code}'}")
+            self._processes().kill()
+            _open_to_all(work / "data")
+            os.sync()
+            (work / "data").rename(target)
+        finally:
+            remove_tree(work)
+        return target
+
+    def _clean(self) -> None:
+        self._processes().kill()
+        for path in self._directory.iterdir():
+            if path.name.startswith("."):
+                remove_tree(path)
+
+    def _processes(self) -> ProcessSet:
+        return ProcessSet(marker=self._directory, uid=self._uid)
+
+
+def _open_to_all(top: Path) -> None:
+    """Make a tree readable and nothing in it writable for others, and give it to the caller; links are left out of it."""
+    for directory, _, names in os.walk(top):
+        for name in (".", *names):
+            path = Path(directory) / name
+            if path.is_symlink():
+                continue
+            os.chown(path, os.geteuid(), os.getegid())
+            mode = path.stat().st_mode & 0o777
+            path.chmod((mode | 0o555 if path.is_dir() else mode | 0o444) & ~0o022)

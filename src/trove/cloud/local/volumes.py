@@ -1,0 +1,204 @@
+"""Data volumes: a loop-mounted ext4 file system of the size asked for where root and the machine allow it, else a directory.
+
+The size of a loop volume is enforced; that of a directory is only told to the agent, which watches and reports it.
+Layout: `volumes/<instance id>/volume.json`, `volume.img` (loop only, sparse), and `mount/data`, which the engine gets.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from trove.cloud.contract import VolumeInfo
+from trove.cloud.local.commands import must, need_program, run
+from trove.cloud.local.locking import locked
+from trove.cloud.local.processes import wait_until
+from trove.cloud.local.records import make_directory, read_record, remove_tree, write_record
+from trove.core.errors import CloudError, Unavailable
+from trove.core.units import GIB
+
+VOLUME_TYPE = "local"
+
+DETACH_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """One line of the kernel's mount table."""
+
+    point: str
+    shared: bool
+
+
+class Volumes:
+    """The volumes of one state directory. `directory` must exist. `loop` tells whether new ones are loop-mounted."""
+
+    def __init__(self, directory: Path, lock: Path, *, loop: Callable[[], bool]) -> None:
+        self._directory = directory
+        self._lock = lock
+        self._loop = loop
+
+    def find(self, instance_id: str) -> VolumeInfo | None:
+        """Return a volume, without knowing whether it is attached; None when there is none, or only the ruin of one."""
+        record = read_record(self._home(instance_id) / "volume.json")
+        if record is None:
+            return None
+        return VolumeInfo(
+            id=f"volume-{instance_id}",
+            instance_id=instance_id,
+            size_gib=record["size_gib"],
+            type=record["type"],
+            attached=False,
+        )
+
+    def enforced(self, instance_id: str) -> bool:
+        """Tell whether the size of a volume is a hard limit."""
+        return (self._home(instance_id) / "volume.img").exists()
+
+    def ensure(self, instance_id: str, *, size_gib: int, volume_type: str) -> VolumeInfo:
+        """Create a volume unless it is there; a half-made one is made anew. Raises `CloudError`, as when the disk is full."""
+        existing = self.find(instance_id)
+        if existing is not None:
+            return existing
+        home = self._home(instance_id)
+        remove_tree(home)
+        make_directory(home)
+        make_directory(home / "mount")
+        if self._loop():
+            make_file_system(home / "volume.img", size_gib * GIB)
+        write_record(home / "volume.json", {"size_gib": size_gib, "type": volume_type})
+        created = self.find(instance_id)
+        assert created is not None
+        return created
+
+    def attach(self, instance_id: str, uid: int | None) -> Path:
+        """Mount a volume unless it is mounted and return its data directory, owned by `uid`. Raises `CloudError`."""
+        home = self._home(instance_id)
+        mount = home / "mount"
+        if self.enforced(instance_id) and not is_mounted(mount):
+            with locked(self._lock):
+                self._share()
+                mount_loop(home / "volume.img", mount)
+        make_directory(mount)
+        make_directory(mount / "data", mode=0o700, owner=uid)
+        return mount / "data"
+
+    def detach(self, instance_id: str, *, lazy: bool = False) -> None:
+        """Unmount a volume unless it is not mounted.
+
+        While somebody uses it: with `lazy` it leaves the tree at once and its space when the last user is gone; else
+        raises `Unavailable` after some seconds.
+        """
+        mount = self._home(instance_id) / "mount"
+        words = ""
+
+        def gone() -> bool:
+            nonlocal words
+            if not is_mounted(mount):
+                return True
+            code, words = run([need_program("umount", "mount"), str(mount)])
+            return code == 0 and not is_mounted(mount)
+
+        if not wait_until(gone, DETACH_TIMEOUT_S):
+            if not lazy:
+                raise Unavailable(f"The volume of instance {instance_id} cannot be unmounted: {words.strip()}")
+            must([need_program("umount", "mount"), "--lazy", str(mount)], "unmount a volume")
+        with locked(self._lock):
+            self._unshare()
+
+    def delete(self, instance_id: str) -> None:
+        """Remove a detached volume with its data. Missing is fine."""
+        home = self._home(instance_id)
+        if home.exists():
+            self.detach(instance_id, lazy=True)
+            (home / "volume.json").unlink(missing_ok=True)
+            remove_tree(home)
+
+    def held(self) -> tuple[str, ...]:
+        """Return the ids of the instances that have a volume, whole or half-made."""
+        return tuple(sorted(path.name for path in self._directory.iterdir() if path.is_dir()))
+
+    def _home(self, instance_id: str) -> Path:
+        return self._directory / instance_id
+
+    def _share(self) -> None:
+        """Let other mount namespaces follow what we unmount here; without that they would keep dead volumes busy."""
+        mount = need_program("mount", "mount")
+        here = [entry for entry in mounts() if _contains(entry.point, str(self._directory))]
+        deepest = max(here, key=lambda entry: len(entry.point), default=None)
+        if deepest is not None and deepest.shared:
+            return
+        if not is_mounted(self._directory):
+            must([mount, "--bind", str(self._directory), str(self._directory)], "prepare the directory of volumes")
+        must([mount, "--make-shared", str(self._directory)], "prepare the directory of volumes")
+
+    def _unshare(self) -> None:
+        """Undo `_share` when no volume is mounted any more."""
+        inside = str(self._directory.resolve()) + "/"
+        if any(entry.point.startswith(inside) for entry in mounts()):
+            return
+        while is_mounted(self._directory):
+            code, _ = run([need_program("umount", "mount"), str(self._directory)])
+            if code != 0:
+                must([need_program("umount", "mount"), "--lazy", str(self._directory)], "unmount the directory of volumes")
+
+
+def make_file_system(image: Path, size: int) -> None:
+    """Make a sparse file of `size` bytes with an ext4 file system in it. Raises `CloudError`."""
+    try:
+        with image.open("xb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.truncate(size)
+    except OSError as error:
+        raise CloudError(f"Cannot make a volume of {size // GIB} GiB: {error.strerror}") from error
+    mkfs = need_program("mkfs.ext4", "e2fsprogs")
+    must([mkfs, "-q", "-F", "-m0", "-E", "lazy_itable_init=1,lazy_journal_init=1", str(image)], "make a file system")
+
+
+def mount_loop(image: Path, point: Path) -> None:
+    """Mount a file system from a file. Raises `CloudError`."""
+    mount = need_program("mount", "mount")
+    must([mount, "-t", "ext4", "-o", "loop,noatime,nosuid,nodev", str(image), str(point)], "mount a volume")
+
+
+def loop_works(directory: Path) -> bool:
+    """Tell whether loop volumes can be made, mounted and unmounted below `directory`, by trying one of 4 MiB."""
+    home = directory / f".probe-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        make_directory(home)
+        make_directory(home / "mount")
+        make_file_system(home / "probe.img", 4 * 1024 * 1024)
+        mount_loop(home / "probe.img", home / "mount")
+        with suppress(OSError):
+            (home / "mount" / "written").write_bytes(b"x")
+        must([need_program("umount", "mount"), str(home / "mount")], "unmount the probe")
+    except (CloudError, OSError):
+        return False
+    finally:
+        if is_mounted(home / "mount"):
+            run(["umount", "--lazy", str(home / "mount")])
+        remove_tree(home)
+    return True
+
+
+def is_mounted(point: Path) -> bool:
+    """Tell whether something is mounted on exactly this directory."""
+    wanted = str(point.resolve())
+    return any(entry.point == wanted for entry in mounts())
+
+
+def mounts() -> tuple[Mount, ...]:
+    """Return the mounts that this process sees."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split()
+        optional = fields[6 : fields.index("-")]
+        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4])
+        found.append(Mount(point=point, shared=any(tag.startswith("shared:") for tag in optional)))
+    return tuple(found)
+
+
+def _contains(point: str, path: str) -> bool:
+    return path == point or path.startswith(point.rstrip("/") + "/")

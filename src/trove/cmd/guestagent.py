@@ -1,0 +1,285 @@
+"""`trove-guestagent`: runs beside one database server and does what the control plane asks of it.
+
+It reads its few options with the standard library alone, because its memory is the tenant's.
+"""
+
+import argparse
+import configparser
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from trove.core.clock import utcnow
+from trove.core.errors import InvalidInput, TroveError
+from trove.core.trail import REQUEST_ID
+from trove.guestagent.host import HostSettings, SandboxedHost, SandboxKind
+
+LOG = logging.getLogger("trove.guestagent")
+
+STOP_TIMEOUT_S = 120.0
+
+_M_ARENA_MAX = -8
+_TEXT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """How to log. No file means standard error."""
+
+    file: Path | None = None
+    as_json: bool = False
+    debug: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the files in the configuration directory say."""
+
+    manager: str
+    transport_url: str = field(repr=False)
+    key: str = field(repr=False)
+    report_interval_s: float
+    host: HostSettings
+    log: LogSettings
+
+
+class _Trail(logging.Filter):
+    """Gives every record the id of the request it belongs to, `-` for none."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = getattr(record, "request_id", None) or REQUEST_ID.get() or "-"
+        return True
+
+
+class _JSONFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            "time": utcnow().isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+            "request_id": record.__dict__.get("request_id"),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    options = _parser().parse_args(argv)
+    os.umask(0o077)
+    try:
+        if options.make_template is not None:
+            return _make_template(options.make_template.absolute(), options.manager)
+        settings = read_settings(options.config_dir)
+        _share_one_heap()
+        start_logging(settings.log)
+        if options.stop:
+            return _stop_server(settings)
+        return _serve(settings, options.config_dir)
+    except (TroveError, OSError) as error:
+        print(f"trove-guestagent: {error}", file=sys.stderr)
+        return 1
+
+
+def read_settings(folder: Path) -> Settings:
+    """Read all `*.conf` files of a directory. Raises `InvalidInput` naming the option that is missing or wrong."""
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read(sorted(folder.glob("*.conf")), encoding="utf-8")
+    except configparser.Error as error:
+        raise InvalidInput(f"{folder}: {type(error).__name__}: the configuration cannot be read.") from None
+    defaults = dict(parser.defaults())
+    host = dict(parser.items("host")) if parser.has_section("host") else {}
+    return Settings(
+        manager=_required(defaults, "datastore_manager"),
+        transport_url=_required(defaults, "transport_url"),
+        key=_required(defaults, "instance_rpc_encr_key"),
+        report_interval_s=_number(defaults, "report_interval", 30.0),
+        host=_host_settings(_required(defaults, "guest_id"), host),
+        log=LogSettings(
+            file=Path(defaults["log_file"]) if defaults.get("log_file") else None,
+            as_json=_flag(defaults, "log_json"),
+            debug=_flag(defaults, "debug"),
+        ),
+    )
+
+
+def start_logging(settings: LogSettings) -> None:
+    """Log as configured; again when the configuration was read again."""
+    handler: logging.Handler = logging.StreamHandler() if settings.file is None else logging.FileHandler(settings.file)
+    handler.addFilter(_Trail())
+    handler.setFormatter(_JSONFormatter() if settings.as_json else logging.Formatter(_TEXT))
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.getLogger("trove").setLevel(logging.DEBUG if settings.debug else logging.INFO)
+    for name in ("amqp", "kombu"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def agent_version() -> str:
+    """Return the version of the installed package."""
+    try:
+        return version("trove")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _share_one_heap() -> None:
+    """Let all threads allocate from one heap (glibc's mallopt): several would keep some 4 MiB more, which are the tenant's."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def _serve(settings: Settings, config_dir: Path) -> int:
+    from trove.bus import rpc
+    from trove.bus.sealing import FixedKeys, key_from_text
+    from trove.datastores import registry
+    from trove.guestagent.agent import Agent, Engine
+
+    instance_id = settings.host.instance_id
+    host = SandboxedHost(settings.host)
+    engine = Engine(spec=registry.spec(settings.manager), driver=registry.driver(settings.manager, host), host=host)
+    keys = FixedKeys({instance_id: key_from_text(settings.key)})
+    bus = rpc.connect(settings.transport_url, principal=instance_id, keyring=keys, host_label="guestagent")
+    agent = Agent(engine, bus, version=agent_version(), report_interval_s=settings.report_interval_s)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    signal.signal(signal.SIGHUP, lambda *_: _reread_logging(config_dir))
+    os.chdir("/")
+    LOG.info("guest agent %s for instance %s (%s) begins", agent_version(), instance_id, settings.manager)
+    try:
+        agent.start()
+        ended.wait()
+        LOG.info("guest agent ends; the database server is left as it is")
+        agent.stop()
+    finally:
+        bus.close()
+    return 0
+
+
+def _stop_server(settings: Settings) -> int:
+    from trove.datastores import registry
+
+    registry.driver(settings.manager, SandboxedHost(settings.host)).stop(timeout_s=STOP_TIMEOUT_S)
+    return 0
+
+
+def _make_template(target: Path, manager: str) -> int:
+    """Build the template beside its place and put it there in one step; one that is there is kept."""
+    from trove.datastores import registry
+
+    if target.exists():
+        return 0
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        host = SandboxedHost(
+            HostSettings(
+                instance_id=f"template-{manager}",
+                address="127.0.0.1",
+                data_dir=work / "volume",
+                run_dir=work / "run",
+                config_dir=work / "config",
+                log_dir=work / "log",
+                template_dir=work / "volume" / "template",
+                sandbox=SandboxKind.PROCESS,
+            )
+        )
+        registry.make_template(manager, host)
+        made = work / "volume" / "template"
+        for path in (made, *made.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        made.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return 0
+
+
+def _reread_logging(config_dir: Path) -> None:
+    try:
+        start_logging(read_settings(config_dir).log)
+        LOG.info("logging was configured again")
+    except (TroveError, OSError) as error:
+        LOG.error("the configuration could not be read again, logging stays as it is: %s", error)
+
+
+def _host_settings(instance_id: str, values: dict[str, str]) -> HostSettings:
+    sandbox = values.get("sandbox") or "auto"
+    if sandbox not in list(SandboxKind):
+        raise InvalidInput(f"[host] sandbox must be one of {', '.join(SandboxKind)}.")
+    volume_bytes = _number(values, "volume_bytes", 0.0)
+    return HostSettings(
+        instance_id=instance_id,
+        address=_required(values, "address"),
+        data_dir=_path(values, "data_dir"),
+        run_dir=_path(values, "run_dir"),
+        config_dir=_path(values, "config_dir"),
+        log_dir=_path(values, "log_dir"),
+        template_dir=_path(values, "template_dir") if values.get("template_dir") else None,
+        sandbox=SandboxKind(sandbox),
+        hide=tuple(Path(path.strip()) for path in values.get("hide", "").replace(",", "\n").splitlines() if path.strip()),
+        volume_bytes=int(volume_bytes) or None,
+    )
+
+
+def _required(values: dict[str, str], name: str) -> str:
+    if not values.get(name):
+        raise InvalidInput(f"Option '{name}' is missing in the configuration.")
+    return values[name]
+
+
+def _path(values: dict[str, str], name: str) -> Path:
+    path = Path(_required(values, name))
+    if not path.is_absolute():
+        raise InvalidInput(f"Option '{name}' must be an absolute path.")
+    return path
+
+
+def _number(values: dict[str, str], name: str, default: float) -> float:
+    if not values.get(name):
+        return default
+    with contextlib.suppress(ValueError):
+        if 0 < float(values[name]) < float("inf"):
+            return float(values[name])
+    raise InvalidInput(f"Option '{name}' must be a positive number.")
+
+
+def _flag(values: dict[str, str], name: str) -> bool:
+    return values.get(name, "").lower() in {"1", "true", "yes", "on"}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trove-guestagent",
+        description="Runs beside one database server: does what the control plane asks, reports how the server is, and brings "
+        "it back when it dies. SIGTERM ends the agent and leaves the server running; SIGHUP reads the logging options again.",
+        epilog="Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {agent_version()}")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config-dir", type=Path, metavar="DIR", help="directory with guest_info.conf and trove-guestagent.conf")
+    what.add_argument("--make-template", type=Path, metavar="DIR", help="prepare a data directory to copy from, and end")
+    parser.add_argument("--manager", default="mariadb", help="the database engine of the template (default: %(default)s)")
+    parser.add_argument("--stop", action="store_true", help="stop the database server cleanly, and end")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Writes the configuration of a stack: trove.conf, api-paste.ini, keys, and what the supervisor shall run."""
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from trove.bus import embedded
+from trove.cmd.local import accounts
+from trove.cmd.local.layout import Layout, write_private
+from trove.cmd.local.services import API, BUS, CONDUCTOR, TASKMANAGER, Service, write_services
+from trove.cmd.local.settings import EMBEDDED, HOST, KEYSTONE, SQLITE, StackSettings
+
+Sections = Mapping[str, Mapping[str, object]]
+
+_MODULES = {CONDUCTOR: "trove.cmd.conductor", TASKMANAGER: "trove.cmd.taskmanager", API: "trove.cmd.api"}
+
+
+def configure(layout: Layout, settings: StackSettings) -> tuple[Service, ...]:
+    """Write every file of the stack and return its services in the order of starting. Only while its bus is down."""
+    accounts.ensure_accounts(layout, settings)
+    bus_url, services = settings.bus, []
+    if settings.bus == EMBEDDED:
+        bus_url, service = _embedded_bus(layout)
+        services.append(service)
+    write_private(layout.conf, ini_text(trove_conf(layout, settings, bus_url)))
+    write_private(layout.paste, files("trove.cmd.local").joinpath("api-paste.ini").read_bytes())
+    words = [word for path in config_files(layout) for word in ("--config-file", os.fspath(path))]
+    services += [Service(name=name, argv=(sys.executable, "-m", module, *words)) for name, module in _MODULES.items()]
+    write_services(layout, services)
+    return tuple(services)
+
+
+def config_files(layout: Layout) -> tuple[Path, ...]:
+    """Return the configuration files of the services: the generated one, then the user's own, which wins, if there is one."""
+    return (layout.conf, layout.override) if layout.override.exists() else (layout.conf,)
+
+
+def _embedded_bus(layout: Layout) -> tuple[str, Service]:
+    folder = layout.root / "bus"
+    folder.mkdir(exist_ok=True, mode=0o711)
+    folder.chmod(0o711)
+    server = embedded.prepare(folder, control_password=accounts.ensure_secret(layout, "bus.password"))
+    # The server would rewrite its command line, by which it is found again when its record is lost.
+    argv = (*server.argv, "--set-proc-title", "no")
+    return server.url, Service(name=BUS, argv=argv, socket=os.fspath(server.socket_path))
+
+
+def database_url(layout: Layout, settings: StackSettings) -> str:
+    """Return the SQLAlchemy URL of the state database."""
+    return f"sqlite:///{layout.root / 'trove.sqlite'}" if settings.database == SQLITE else settings.database
+
+
+def trove_conf(layout: Layout, settings: StackSettings, bus_url: str) -> Sections:
+    """Return the sections of trove.conf."""
+    locks = layout.run / "locks"
+    locks.mkdir(exist_ok=True, mode=0o700)
+    sections: dict[str, Mapping[str, object]] = {
+        "DEFAULT": {
+            "bind_host": HOST,
+            "bind_port": settings.port,
+            "trove_api_workers": 1,
+            "api_paste_config": layout.paste,
+            "auth_strategy": settings.auth,
+            # One user's own machine: nobody to be protected from floods.
+            **{f"http_{method}_rate": 0 for method in ("get", "post", "put", "delete")},
+            "transport_url": bus_url,
+            "cloud": "local",
+            "region": settings.region,
+            "default_datastore": "mariadb",
+            "report_interval": 2,
+            "agent_heartbeat_expiry": 20,
+        },
+        "database": {"connection": database_url(layout, settings)},
+        "secrets": {"key_file": layout.keys / "vault.key", "create_key_file": "true"},
+        "basic_auth": {"user_file": layout.keys / "htpasswd", "roles_file": layout.keys / "roles.json"},
+        "taskmanager": {"lock_url": f"file://{locks}"},
+        "local": {"state_dir": layout.cloud},
+    }
+    if settings.auth == KEYSTONE:
+        sections["keystone_authtoken"] = {
+            "auth_type": "password",
+            "auth_url": settings.auth_url,
+            "www_authenticate_uri": settings.auth_url,
+            "username": settings.auth_user,
+            "password": settings.auth_password,
+            "project_name": settings.auth_project,
+            "user_domain_name": settings.auth_domain,
+            "project_domain_name": settings.auth_domain,
+            "region_name": settings.region,
+        }
+    return sections
+
+
+def ini_text(sections: Sections) -> str:
+    """Return sections in the form of trove.conf. oslo.config substitutes `$name`, so dollars are doubled for it."""
+    lines = ["# Written by `trove-local up`; it is overwritten at the next one."]
+    for section, options in sections.items():
+        lines += ["", f"[{section}]"]
+        for name, value in options.items():
+            lines.append(f"{name} = {str(value).replace('$', '$$')}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,146 @@
+"""The database servers of a stack: the local cloud as the generated trove.conf describes it, without any service running."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from oslo_config import cfg
+
+from trove.cloud.local import DEFAULT_PACKAGES, LocalCloud, Processes, packages
+from trove.cmd import wiring
+from trove.cmd.local import console, processes, statedb
+from trove.cmd.local.configure import config_files
+from trove.cmd.local.layout import Layout, StackError
+from trove.config import opts
+from trove.core.errors import TroveError
+from trove.core.ids import is_id
+from trove.datastores import registry
+
+T = TypeVar("T")
+
+_WARMER = "warmer"
+
+
+@cache
+def cloud(layout: Layout) -> LocalCloud:
+    """Return the local cloud of the stack. Raises `StackError` when its configuration cannot be read."""
+    conf = cfg.ConfigOpts()
+    words = [word for path in config_files(layout) for word in ("--config-file", str(path))]
+    try:
+        opts.load(conf, words, prog="trove-local", description="")
+        made = wiring.cloud(conf)
+    except (SystemExit, TroveError) as error:
+        raise StackError(f"the local cloud cannot be used: {error}") from error
+    assert isinstance(made, LocalCloud)
+    return made
+
+
+def offers() -> dict[str, str]:
+    """Return the datastores that this machine can run, manager → version such as `10.11`.
+
+    One that is not installed is offered too, with a word about what to install: its instances then tell the same.
+    """
+    found = {}
+    for manager in registry.managers():
+        spec = registry.spec(manager)
+        try:
+            number = packages.engine_version(packages.find_engine(DEFAULT_PACKAGES, manager))
+        except TroveError as error:
+            console.complain(f"warning: {error}")
+            found[manager] = spec.usable_versions[0]
+            continue
+        short = re.match(r"\d+\.\d+", number)
+        version = short[0] if short else number
+        if version not in spec.usable_versions:
+            usable = ", ".join(spec.usable_versions)
+            console.complain(f"warning: {spec.title} {number} is installed here; Trove is made for {usable}")
+        found[manager] = version
+    return found
+
+
+def servers(layout: Layout) -> tuple[str, ...]:
+    """Return the ids of the instances that have a server, running or not."""
+    return _asking(lambda: cloud(layout).leftovers().servers)
+
+
+def pids(layout: Layout, instance_id: str) -> Processes:
+    """Return the pids of an instance's agent and database server."""
+    return _asking(lambda: cloud(layout).process_info(instance_id))
+
+
+def start_all(layout: Layout) -> Mapping[str, str]:
+    """Start every database server; return what went wrong, by instance id. May run twice."""
+    return _said(_asking(cloud(layout).start_all))
+
+
+def stop_all(layout: Layout, *, timeout_s: float) -> Mapping[str, str]:
+    """Stop every database server cleanly within `timeout_s` seconds; return what went wrong, by instance id. May run twice."""
+    return _said(_asking(lambda: cloud(layout).stop_all(timeout_s=timeout_s)))
+
+
+def destroy_all(layout: Layout) -> list[str]:
+    """Remove every server with its data; return what went wrong, for people. May run twice."""
+    try:
+        return [f"instance {instance_id}: {error}" for instance_id, error in _said(cloud(layout).destroy_all()).items()]
+    except (TroveError, StackError) as error:
+        return [str(error)]
+
+
+def warm_up(layout: Layout, managers: Sequence[str]) -> None:
+    """Begin to prepare the data directories that new instances copy, in the background; a first instance may overtake it."""
+    stop_warming(layout)
+    argv = (sys.executable, "-m", "trove.cmd.local.fleet", str(layout.root), *managers)
+    with layout.log_of(_WARMER).open("ab") as log:
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True)
+    identity = processes.identify(child.pid)
+    child.returncode = 0  # Not waited for: it is init's to reap once this command has ended.
+    if identity is not None:
+        processes.save(layout.record(_WARMER), identity)
+
+
+def stop_warming(layout: Layout) -> None:
+    """End what `warm_up` began. May run twice."""
+    identity = processes.load(layout.record(_WARMER))
+    if identity is not None:
+        processes.stop([identity], grace_s=2.0)
+    layout.record(_WARMER).unlink(missing_ok=True)
+
+
+def logs_of(layout: Layout, name_or_id: str) -> tuple[Path, ...]:
+    """Return the log files of an instance given by id, or by name. Raises `StackError` when several have the name."""
+    ids = [name_or_id] if is_id(name_or_id) else [row.id for row in statedb.living(layout) if row.name == name_or_id]
+    if len(ids) > 1:
+        raise StackError(f"several instances are called {name_or_id}; use an id: {', '.join(ids)}")
+    folders = [layout.cloud / "servers" / instance_id / "log" for instance_id in ids]
+    return tuple(sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_file()))
+
+
+def _asking(question: Callable[[], T]) -> T:
+    try:
+        return question()
+    except TroveError as error:
+        raise StackError(str(error)) from error
+
+
+def _said(errors: Mapping[str, TroveError]) -> Mapping[str, str]:
+    return {instance_id: error.message for instance_id, error in errors.items()}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prepare the templates of some managers for the stack in a directory: the process that `warm_up` starts."""
+    layout = Layout(root=Path(argv[0]))
+    for manager in argv[1:]:
+        try:
+            cloud(layout).warm(manager)
+        except (TroveError, StackError) as error:
+            console.complain(str(error))
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

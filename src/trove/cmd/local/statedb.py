@@ -1,0 +1,74 @@
+"""The state database as trove-local needs it: migrated, with the datastores of this machine on offer, and read for `status`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from trove.cmd.local import settings
+from trove.cmd.local.configure import database_url
+from trove.cmd.local.layout import Layout, StackError
+from trove.core.errors import TroveError
+from trove.core.instances import Instance
+from trove.store import datastores, instances, schema
+from trove.store.session import Database, Tx
+from trove.store.tables import metadata
+from trove.store.vault import Vault
+
+
+@contextmanager
+def opened(layout: Layout) -> Iterator[Database]:
+    """Open the stack's state database. Raises `StackError` when there is no stack or the key is missing."""
+    chosen = settings.load(layout)
+    if chosen is None:
+        raise StackError(f"there is no stack in {layout.root}")
+    try:
+        database = Database(database_url(layout, chosen), vault=Vault.from_file(layout.keys / "vault.key", create=True))
+    except (TroveError, ImportError) as error:
+        raise StackError(f"the state database cannot be opened: {error}") from error
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def prepare(layout: Layout, offers: dict[str, str]) -> None:
+    """Bring the schema up to date and offer the datastores in `offers` (manager → version). May run twice."""
+    with opened(layout) as database:
+        try:
+            schema.upgrade(database)
+            for manager, version in offers.items():
+                database.run(_offer, manager, version)
+        except TroveError as error:
+            raise StackError(f"the state database cannot be used: {error}") from error
+
+
+def _offer(tx: Tx, manager: str, version: str) -> None:
+    datastores.put_datastore(tx, manager)
+    offered = datastores.put_version(tx, manager, version, manager=manager, image_id="host")
+    datastores.put_datastore(tx, manager, default_version=offered.id)
+
+
+def living(layout: Layout) -> tuple[Instance, ...]:
+    """Return all instances of all projects. Raises `StackError` when the state database does not answer."""
+    with opened(layout) as database:
+        try:
+            with database.reading() as tx:
+                return tuple(instances.get(tx, instance_id) for instance_id in sorted(instances.live_ids(tx)))
+        except TroveError as error:
+            raise StackError(f"the state database does not answer: {error}") from error
+
+
+def drop_external(layout: Layout) -> list[str]:
+    """Drop Trove's tables from a state database outside the state directory; return what went wrong, for people."""
+    chosen = settings.load(layout)
+    if chosen is None or chosen.database == settings.SQLITE:
+        return []
+    try:
+        with opened(layout) as database, database.engine.begin() as connection:
+            metadata.drop_all(connection)
+            connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    except (StackError, SQLAlchemyError) as error:
+        return [f"the tables in the external state database: {error}"]
+    return []

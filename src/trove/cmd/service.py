@@ -1,0 +1,90 @@
+"""The frame of a service: signals, waiting for parts that are away, and lines that tell how long the start took."""
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from trove.core.errors import TroveError, Unavailable
+
+LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LONGEST_WAIT_S = 5.0
+
+
+class StoppedError(Exception):
+    """The service was told to stop before it was ready."""
+
+
+class Signals:
+    """SIGTERM and SIGINT mean stop, SIGHUP means re-read the logging. For the main thread."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._reread = False
+        self._reader, writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._hang_up)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for a signal, at most so long; return whether to stop."""
+        if not self.stopped and not self._reread:
+            select.select([self._reader], [], [], seconds)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._reader, 512)
+        return self.stopped
+
+    def run(self, *, reread: Callable[[], None]) -> None:
+        """Return once the service must stop; call `reread` on each SIGHUP."""
+        while not self.wait():
+            if self._reread:
+                self._reread = False
+                reread()
+
+    def _stop(self, *_: Any) -> None:
+        self.stopped = True
+
+    def _hang_up(self, *_: Any) -> None:
+        self._reread = True
+
+
+def until_there(what: str, attempt: Callable[[], T], signals: Signals) -> T:
+    """Return what `attempt` returns, trying again while it raises `Unavailable`. Raises `StoppedError` when told to stop."""
+    pause = 0.1
+    while True:
+        if signals.stopped:
+            raise StoppedError
+        try:
+            return attempt()
+        except Unavailable as error:
+            LOG.warning("%s is away, trying again in %.1f s: %s", what, pause, error.message)
+        signals.wait(pause)
+        pause = min(pause * 2, LONGEST_WAIT_S)
+
+
+def say_ready(service: str, began: float, detail: str) -> None:
+    """Log that the service is ready. `began` is `time.monotonic()` at its start."""
+    LOG.info("%s is ready after %.2f s: %s", service, time.monotonic() - began, detail)
+
+
+def guarded(service: str, main: Callable[[], None]) -> int:
+    """Run a service; return its exit code: 0 when it was stopped, 1 with the reason logged when it cannot work."""
+    try:
+        main()
+    except StoppedError:
+        LOG.info("%s was stopped before it was ready", service)
+    except TroveError as error:
+        LOG.critical("%s cannot work: %s", service, error.message)
+        return 1
+    LOG.info("%s stopped", service)
+    return 0

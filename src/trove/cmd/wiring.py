@@ -1,0 +1,207 @@
+"""From the configuration to the doors: the one place that picks real adapters."""
+
+import base64
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from trove.bus.contract import CONTROL, Admission, Bus
+from trove.cloud.contract import Cloud
+from trove.core.errors import InvalidInput, NotFound, Refused, Unavailable
+from trove.operations.doors import Doors, Limits, Settings
+from trove.store import instances, operations
+from trove.store.session import Database
+from trove.store.vault import Vault
+
+KEY_CACHE_S = 300.0
+MOST_CACHED_KEYS = 100_000
+
+
+class StoredKeys:
+    """The keyring of the control plane: its own key from the key file, the guests' from the state database.
+
+    Keys of guests are remembered for some minutes, well over the time between heartbeats. What a guest reports after its
+    instance was deleted opens so long, and is then ignored for want of the row.
+    """
+
+    def __init__(self, database: Database, control_key: bytes) -> None:
+        self._database = database
+        self._control_key = control_key
+        self._cache: dict[str, tuple[float, bytes]] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return "<StoredKeys>"
+
+    def key(self, principal: str) -> bytes:
+        """Return the 32-byte key of `principal`; raise `Refused` when it has none."""
+        if principal == CONTROL:
+            return self._control_key
+        now = time.monotonic()
+        cached = self._cache.get(principal)
+        if cached is not None and cached[0] > now:
+            return cached[1]
+        try:
+            with self._database.reading() as tx:
+                key = instances.guest_key(tx, principal)
+        except NotFound as error:
+            raise Refused(f"There is no instance {principal}.") from error
+        with self._lock:
+            if len(self._cache) >= MOST_CACHED_KEYS:
+                self._cache.clear()
+            self._cache[principal] = (now + KEY_CACHE_S, key)
+        return key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foundation:
+    """What every service stands on."""
+
+    conf: Any
+    database: Database
+    keys: StoredKeys
+
+    def close(self) -> None:
+        """Let go of the state database. May run twice."""
+        self.database.close()
+
+
+def foundation(conf: Any) -> Foundation:
+    """Open the key file and the state database, without connecting yet. Raises `InvalidInput` naming what is wrong."""
+    path = conf.secrets.key_file
+    vault = Vault.from_file(path, create=conf.secrets.create_key_file)
+    database = Database(conf.database.connection, vault=vault)
+    return Foundation(conf=conf, database=database, keys=StoredKeys(database, control_key(path)))
+
+
+def control_key(key_file: str) -> bytes:
+    """Return the key that seals what travels inside the control plane, derived from the last (oldest) key of the file.
+
+    The oldest, because a new key is put in front on each machine in turn, and all of them must agree meanwhile.
+    """
+    lines = [line.strip() for line in Path(key_file).read_bytes().splitlines()]
+    keys = [line for line in lines if line and not line.startswith(b"#")]
+    derived: bytes = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"trove control plane bus").derive(
+        base64.urlsafe_b64decode(keys[-1])
+    )
+    return derived
+
+
+def probe_database(database: Database) -> None:
+    """Raise `Unavailable` unless the state database answers and has its tables."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        with database.reading() as tx:
+            operations.unfinished(tx, limit=1)
+    except DBAPIError as error:
+        raise Unavailable("The state database lacks tables; `trove-manage db upgrade` makes them.") from error
+
+
+def host_name(conf: Any) -> str:
+    """Return the name of this machine."""
+    return str(conf.host or socket.gethostname())
+
+
+def member(conf: Any, service: str) -> str:
+    """Return a name for this process among the holders of locks and owners of operations."""
+    return f"{service}@{host_name(conf)}:{os.getpid()}"
+
+
+def bus(base: Foundation, service: str) -> Bus:
+    """Return the connection of the control plane to the bus."""
+    from trove.bus import rpc
+
+    return rpc.connect(base.conf.transport_url, principal=CONTROL, keyring=base.keys, host_label=member(base.conf, service))
+
+
+def admission(base: Foundation) -> Admission:
+    """Return what lets guests onto the bus."""
+    from trove.bus import admission as admissions
+
+    conf = base.conf
+    return admissions.admission(
+        conf.transport_url,
+        keyring=base.keys,
+        management_url=conf.bus.management_url,
+        guest_url=conf.bus.guest_transport_url,
+    )
+
+
+def cloud(conf: Any) -> Cloud:
+    """Return the cloud that `cloud` names."""
+    if conf.cloud == "memory":
+        from trove.cloud.memory import MemoryCloud
+
+        return MemoryCloud()
+    from trove.cloud.local import LocalCloud, LocalCloudSettings
+
+    local = conf.local
+    return LocalCloud(
+        LocalCloudSettings(
+            state_dir=Path(local.state_dir),
+            address_pool=local.address_pool,
+            agent_command=tuple(local.agent_command) or _agent_command(),
+            sandbox=local.sandbox,
+            volumes=local.volumes,
+            shared_paths=_bus_socket(conf.bus.guest_transport_url or conf.transport_url),
+        )
+    )
+
+
+def _bus_socket(url: str) -> tuple[Path, ...]:
+    """Return the directory of the bus's Unix socket, which agents must reach; nothing for a bus on the network."""
+    scheme, _, rest = url.partition("+unix://")
+    return (Path(unquote(rest.partition("?")[0])).parent,) if scheme != url else ()
+
+
+def _agent_command() -> tuple[str, ...]:
+    import sys
+
+    beside = Path(sys.executable).parent / "trove-guestagent"
+    return (str(beside),) if beside.exists() else (sys.executable, "-m", "trove.cmd.guestagent")
+
+
+def doors(base: Foundation, connection: Bus) -> Doors:
+    """Return everything an operation may touch."""
+    from trove.bus.taskmanager import BusAnnouncer
+
+    return Doors(
+        database=base.database,
+        cloud=cloud(base.conf),
+        bus=connection,
+        admission=admission(base),
+        announcer=BusAnnouncer(connection),
+        settings=settings(base.conf),
+    )
+
+
+def settings(conf: Any) -> Settings:
+    """Return what operators set and operations read."""
+    if conf.agent_heartbeat_expiry <= conf.report_interval:
+        raise InvalidInput("agent_heartbeat_expiry: must be greater than report_interval")
+    return Settings(
+        limits=Limits(
+            max_instances=conf.max_instances_per_tenant,
+            max_volumes_gib=conf.max_volumes_per_tenant,
+            max_backups=conf.max_backups_per_tenant,
+            max_ram_mib=conf.max_ram_per_tenant,
+            max_volume_size_gib=conf.max_accepted_volume_size,
+        ),
+        region=conf.region,
+        default_datastore=conf.default_datastore,
+        heartbeat_expiry_s=conf.agent_heartbeat_expiry,
+        build_timeout_s=conf.usage_timeout,
+        restart_timeout_s=conf.state_change_wait_time,
+        delete_timeout_s=conf.server_delete_time_out,
+        guest_call_timeout_s=conf.agent_call_low_timeout,
+        heartbeat_interval_s=conf.report_interval,
+    )

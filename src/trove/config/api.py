@@ -1,0 +1,42 @@
+"""Options of trove-api, in `[DEFAULT]` under the names operators know."""
+
+from oslo_config import cfg
+
+GROUP = "DEFAULT"
+
+OPTS = [
+    cfg.HostAddressOpt("bind_host", default="0.0.0.0", help="Address trove-api listens on."),  # noqa: S104
+    cfg.PortOpt("bind_port", default=8779, help="Port trove-api listens on."),
+    cfg.IntOpt(
+        "trove_api_workers",
+        min=1,
+        sample_default="<number of CPUs>",
+        help="Processes that answer requests. Each serves many requests at once with threads. Default: the number of CPUs.",
+    ),
+    cfg.IntOpt("trove_api_threads", default=16, min=1, help="Requests one API process handles at the same time."),
+    cfg.StrOpt(
+        "auth_strategy",
+        default="keystone",
+        choices=[("keystone", "tokens of Keystone, see [keystone_authtoken]"), ("basic", "HTTP basic, see [basic_auth]")],
+        help="How clients prove who they are.",
+    ),
+    cfg.StrOpt("public_endpoint", help="Base URL for links in replies, when it differs from what clients ask for."),
+    cfg.StrOpt(
+        "api_paste_config",
+        default="api-paste.ini",
+        help="PasteDeploy file of the API; looked up beside trove.conf when relative.",
+    ),
+    cfg.IntOpt("max_body_size", default=1024 * 1024, min=1024, help="Largest request body in bytes; a larger one gets 413."),
+    cfg.IntOpt("instances_page_size", default=20, min=1, help="Most instances in one page."),
+    cfg.IntOpt("databases_page_size", default=20, min=1, help="Most databases in one page."),
+    cfg.IntOpt("users_page_size", default=20, min=1, help="Most users in one page."),
+    cfg.IntOpt("operations_page_size", default=20, min=1, help="Most operations in one page."),
+    cfg.IntOpt("http_get_rate", default=200, min=0, help="GET requests per minute and project, 0 is unlimited."),
+    cfg.IntOpt("http_post_rate", default=200, min=0, help="POST requests per minute and project, 0 is unlimited."),
+    cfg.IntOpt("http_put_rate", default=200, min=0, help="PUT requests per minute and project, 0 is unlimited."),
+    cfg.IntOpt("http_delete_rate", default=200, min=0, help="DELETE requests per minute and project, 0 is unlimited."),
+    cfg.StrOpt("region", default="RegionOne", help="Name of the region this Trove serves."),
+    cfg.StrOpt(
+        "default_datastore", help="Datastore of an instance whose creator names none; unset makes naming one mandatory."
+    ),
+]

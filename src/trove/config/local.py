@@ -1,0 +1,33 @@
+"""Options of the local cloud: database servers on this machine."""
+
+from oslo_config import cfg
+
+GROUP = "local"
+
+OPTS = [
+    cfg.StrOpt(
+        "state_dir", default="/var/lib/trove/local", help="Directory of the local cloud's servers, volumes and templates."
+    ),
+    cfg.StrOpt(
+        "address_pool", default="127.77.0.0/16", help="Loopback network that each instance gets an address of its own from."
+    ),
+    cfg.StrOpt(
+        "sandbox",
+        default="auto",
+        choices=[("auto", "bubblewrap when it works here"), ("bwrap", "bubblewrap"), ("process", "plain processes")],
+        help="What database servers run in.",
+    ),
+    cfg.StrOpt(
+        "volumes",
+        default="auto",
+        choices=[
+            ("auto", "loop-mounted when it works here"),
+            ("loop", "loop-mounted file systems of the exact size"),
+            ("directory", "directories whose usage is watched"),
+        ],
+        help="What data volumes are.",
+    ),
+    cfg.ListOpt(
+        "agent_command", default=[], help="Words of the command that starts a guest agent; empty finds trove-guestagent."
+    ),
+]

@@ -1,0 +1,48 @@
+"""All option groups: registration, loading, and the list that makes trove.conf.sample."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from importlib.metadata import version
+from typing import Any
+
+from oslo_config import cfg
+
+from trove.config import api, basic_auth, bus, conductor, database, local, quotas, secrets, services, taskmanager
+
+GROUPS = (api, quotas, services, database, bus, secrets, basic_auth, taskmanager, conductor, local)
+
+
+def list_opts() -> list[tuple[str, list[Any]]]:
+    """Return every group with its options, for oslo-config-generator."""
+    merged: dict[str, list[Any]] = {}
+    for module in GROUPS:
+        merged.setdefault(module.GROUP, []).extend(module.OPTS)
+    return list(merged.items())
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Make every option known to `conf`. May run twice."""
+    for module in GROUPS:
+        conf.register_opts(module.OPTS, group=None if module.GROUP == "DEFAULT" else module.GROUP)
+
+
+def load(conf: cfg.ConfigOpts, argv: Sequence[str], *, prog: str, description: str) -> cfg.ConfigOpts:
+    """Register all options and read files and command line. Exits with 2 and a sentence on bad arguments or files."""
+    register(conf)
+    try:
+        conf(list(argv), project="trove", prog=prog, description=description, version=_version())
+    except cfg.Error as error:
+        print(f"{prog}: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from error
+    return conf
+
+
+def config_dir(conf: cfg.ConfigOpts) -> Path:
+    """Return the directory of the last configuration file, else the working directory."""
+    files = conf.config_file
+    return Path(files[-1]).resolve().parent if files else Path.cwd()
+
+
+def _version() -> str:
+    return version("trove")

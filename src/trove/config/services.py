@@ -1,0 +1,38 @@
+"""Options that all services share: the bus, time-outs, what guests are told. In `[DEFAULT]`."""
+
+from oslo_config import cfg
+
+GROUP = "DEFAULT"
+
+OPTS = [
+    cfg.StrOpt(
+        "transport_url",
+        secret=True,
+        default="rabbit://guest:guest@localhost:5672/",
+        help="Message bus of the control plane: rabbit://user:password@host:5672/vhost (several hosts with commas), amqps://, "
+        "redis://, valkey:// or valkey+unix:///path.",
+    ),
+    cfg.StrOpt("host", sample_default="<host name>", help="Name of this machine in logs and among the lock holders."),
+    cfg.StrOpt(
+        "cloud",
+        default="local",
+        choices=[("local", "servers on this machine"), ("memory", "pretends; for trying the API only")],
+        help="Where database servers run.",
+    ),
+    cfg.IntOpt("report_interval", default=30, min=1, help="Seconds between two heartbeats of a guest agent."),
+    cfg.IntOpt(
+        "agent_heartbeat_expiry",
+        default=90,
+        min=1,
+        help="Seconds after its last heartbeat from which a guest agent counts as gone: its operating_status becomes ERROR.",
+    ),
+    cfg.IntOpt("agent_call_low_timeout", default=15, min=1, help="Seconds to wait for a guest agent's answer to a light call."),
+    cfg.IntOpt(
+        "agent_call_high_timeout", default=180, min=1, help="Seconds to wait for a guest agent's answer to a heavy call."
+    ),
+    cfg.IntOpt("usage_timeout", default=1800, min=1, help="Seconds a new instance may take until its database answers."),
+    cfg.IntOpt("state_change_wait_time", default=600, min=1, help="Seconds a restart may take."),
+    cfg.IntOpt(
+        "server_delete_time_out", default=600, min=1, help="Seconds a deletion may take before it fails and can be repeated."
+    ),
+]

@@ -1,0 +1,256 @@
+"""Runs a MariaDB server on a host: prepare, start, stop, probe, configure, wipe."""
+
+import contextlib
+import logging
+import re
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from string import Template
+
+from trove.core.errors import GuestError, TroveError, Unavailable
+from trove.core.status import ServiceStatus
+from trove.core.units import KIB, MIB
+from trove.datastores.contract import Command, Host
+from trove.datastores.mariadb import sql
+from trove.datastores.mariadb.accounts import Accounts
+from trove.datastores.mariadb.install import initialise, program
+from trove.datastores.mariadb.naming import ADMIN
+from trove.datastores.mariadb.spec import SPEC
+
+LOG = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 900.0
+"""Crash recovery of a large database takes long; a server that dies is noticed at once."""
+
+_NEARLY_FULL = 32 * MIB
+_WRITE_TEST = 512 * KIB
+
+_FIRST_SQL = Template("""\
+SET SESSION sql_log_bin = 0;
+SET SESSION sql_mode = '';
+SET @sound = (SELECT COUNT(*) FROM mysql.global_priv WHERE User = '$admin' AND Host = 'localhost' \
+AND JSON_VALUE(Priv, '$$.plugin') = 'mysql_native_password' AND JSON_VALUE(Priv, '$$.authentication_string') = '$hash' \
+AND BIT_COUNT(JSON_VALUE(Priv, '$$.access')) >= 39 AND COALESCE(JSON_VALUE(Priv, '$$.account_locked'), 0) = 0);
+SET @create = 'CREATE OR REPLACE USER \\'$admin\\'@\\'localhost\\' IDENTIFIED VIA mysql_native_password USING \\'$hash\\'';
+SET @grant = 'GRANT ALL PRIVILEGES ON *.* TO \\'$admin\\'@\\'localhost\\' WITH GRANT OPTION';
+EXECUTE IMMEDIATE IF(@sound, 'DO 0', @create);
+EXECUTE IMMEDIATE IF(@sound, 'DO 0', @grant);
+""")
+
+
+def driver(host: Host) -> "MariaDB":
+    """Return the driver for `host`."""
+    return MariaDB(host)
+
+
+class MariaDB(Accounts):
+    """`Driver`, `Databases`, `Users` and `Root` for MariaDB.
+
+    On the volume: `data` (the server's), `tmp`, `files` (the only place that SQL may read and write files in).
+    """
+
+    def __init__(self, host: Host) -> None:
+        super().__init__()
+        self._host = host
+        self._data = host.data_dir / "data"
+        self._tmp = host.data_dir / "tmp"
+        self._files = host.data_dir / "files"
+        self._socket = host.run_dir / "mariadb.sock"
+        self._pid_file = host.run_dir / "mariadb.pid"
+        self._config = host.config_dir / "mariadb.cnf"
+        self._error_log = host.log_dir / "error.log"
+        self._secret = host.private_dir / f"{ADMIN}.password"
+        self._first_statements = host.run_dir / "start.sql"
+        self._version: tuple[int, str] | None = None
+
+    def prepare(self, *, config: str, progress: Callable[[str, int], None]) -> None:
+        """Make the data directory unless it is there, write the configuration, start, wait until it answers.
+
+        `progress(step, percent)` tells how far it is. A data directory that holds data is never overwritten.
+        """
+        program(self._host, "mariadbd", "mysqld")
+        progress("making the data directory", 10)
+        fresh = not self._holds_data()
+        if fresh:
+            self._make_data()
+        progress("starting the server", 40)
+        self.write_config(config)
+        self.start()
+        if fresh:
+            self._host.sync_tree(self._data)
+        progress("server answers", 80)
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; does nothing when it runs.
+
+        Raises `GuestError` with the server's own words when it does not come up.
+        """
+        if self._host.server_pid() is not None:
+            self._wait_until_it_answers(0)
+            return
+        if not self._holds_data():
+            raise GuestError("There is no data directory: the instance was not prepared.")
+        server = program(self._host, "mariadbd", "mysqld")
+        self._host.remove_tree(self._tmp)
+        self._host.make_dir(self._tmp)
+        self._host.make_dir(self._files)
+        self._host.write_file(self._first_statements, self._first_sql().encode())
+        log_before = self._log_size()
+        try:
+            self._host.start_server(Command(argv=(server, *self._options())))
+            self._wait_until_it_answers(log_before)
+        finally:
+            self._first_statements.unlink(missing_ok=True)
+
+    def stop(self, *, timeout_s: float) -> None:
+        """Stop the server cleanly; kill it after `timeout_s`. Does nothing when it does not run."""
+        self._host.signal_server(signal.SIGTERM)
+        if not self._wait_until_gone(timeout_s):
+            LOG.warning("the server did not stop within %.0f s: killing it", timeout_s)
+            self._host.signal_server(signal.SIGKILL)
+            if not self._wait_until_gone(30.0):
+                raise GuestError("The database server does not end, even when killed.")
+
+    def probe(self) -> ServiceStatus:
+        """Ask the server with a real statement: HEALTHY, RUNNING (starting), SHUTDOWN, CRASHED, BLOCKED."""
+        if self._host.server_pid() is None:
+            return ServiceStatus.CRASHED if self._pid_file.exists() else ServiceStatus.SHUTDOWN
+        try:
+            with self.session(read_timeout_s=5) as server:
+                server.run("SELECT 1")
+            self.check_space()
+        except Unavailable:
+            return ServiceStatus.BLOCKED if self._accepts() else ServiceStatus.RUNNING
+        except GuestError as error:
+            LOG.error("the server is blocked: %s", error)
+            return ServiceStatus.BLOCKED
+        return ServiceStatus.HEALTHY
+
+    def version(self) -> str | None:
+        """Return the server's own version number, such as `10.11.19`; None while it does not answer."""
+        pid = self._host.server_pid()
+        if pid is None:
+            return None
+        if self._version is None or self._version[0] != pid:
+            with contextlib.suppress(TroveError), self.session() as server:
+                found = re.match(r"[0-9.]+", server.run("SELECT VERSION()")[0][0])
+                self._version = (pid, found.group()) if found else None
+        return self._version[1] if self._version is not None and self._version[0] == pid else None
+
+    def write_config(self, config: str) -> None:
+        """Replace the configuration file; takes effect on the next start."""
+        self._host.write_file(self._config, config.encode())
+
+    def wipe(self) -> None:
+        """Stop the server and remove its data."""
+        self.stop(timeout_s=30.0)
+        for folder in (self._data, self._data.with_suffix(".new"), self._tmp, self._files):
+            self._host.remove_tree(folder)
+        self._pid_file.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def session(self, *, read_timeout_s: int = 12) -> Iterator[sql.Session]:
+        """Connect to the server; raises `Unavailable` when it does not answer."""
+        if self._host.server_pid() is None:
+            raise Unavailable("The database server does not run.")
+        with sql.session(self._socket, self._password(), read_timeout_s=read_timeout_s) as opened:
+            yield opened
+
+    def check_space(self) -> None:
+        """Raise `GuestError` when the volume is full, before a statement would hang on it."""
+        usage = self._host.usage()
+        if usage.total - usage.used > _NEARLY_FULL:
+            return
+        test = self._host.data_dir / "tmp" / "write-test"
+        try:
+            self._host.write_file(test, bytes(_WRITE_TEST))
+        finally:
+            test.unlink(missing_ok=True)
+
+    def _make_data(self) -> None:
+        new = self._data.with_suffix(".new")
+        self._host.remove_tree(new)
+        template = self._host.template_dir
+        if template is not None and (template / "mysql").is_dir():
+            self._host.copy_tree(template, new)
+            new.chmod(0o700)
+        else:
+            initialise(self._host, new)
+        self._host.move(new, self._data)
+
+    def _holds_data(self) -> bool:
+        return self._data.is_dir() and any(self._data.iterdir())
+
+    def _options(self) -> tuple[str, ...]:
+        return (
+            f"--defaults-file={self._config}",
+            f"--datadir={self._data}",
+            f"--tmpdir={self._tmp}",
+            f"--secure-file-priv={self._files}",
+            f"--socket={self._socket}",
+            f"--pid-file={self._pid_file}",
+            f"--log-error={self._error_log}",
+            f"--init-file={self._first_statements}",
+            f"--bind-address={self._host.address}",
+            f"--port={SPEC.tcp_ports[0]}",
+        )
+
+    def _first_sql(self) -> str:
+        """Return what the server runs before it takes connections: the agent's account is made, or repaired, if need be.
+
+        Nothing is written when it is as it should be, so a full disk does not keep the server from starting.
+        """
+        return _FIRST_SQL.substitute(admin=ADMIN, hash=sql.password_hash(self._password()))
+
+    def _password(self) -> str:
+        stored = self._host.read_file(self._secret)
+        if not stored:
+            stored = secrets.token_urlsafe(32).encode()
+            self._host.write_file(self._secret, stored)
+        return stored.decode()
+
+    def _wait_until_it_answers(self, log_before: int) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        pause_s = 0.005
+        while time.monotonic() < deadline:
+            if self._host.server_pid() is None:
+                raise GuestError(f"The database server did not start: {self._complaint(log_before)}")
+            if self._accepts():
+                return
+            time.sleep(pause_s)
+            pause_s = min(0.25, pause_s * 1.2)
+        raise GuestError(f"The database server did not answer within {START_TIMEOUT_S:.0f} s of its start.")
+
+    def _accepts(self) -> bool:
+        """Tell whether the server takes connections, whatever it does with them afterwards."""
+        if not self._socket.exists():
+            return False
+        try:
+            with self.session(read_timeout_s=5):
+                return True
+        except Unavailable:
+            return False
+
+    def _wait_until_gone(self, timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while self._host.server_pid() is not None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def _log_size(self) -> int:
+        return self._error_log.stat().st_size if self._error_log.exists() else 0
+
+    def _complaint(self, log_before: int) -> str:
+        """Return the last errors that the server wrote since its log had `log_before` bytes."""
+        for log in (self._error_log, Path(self._host.log_dir / "server.out")):
+            content = self._host.read_file(log) or b""
+            lines = content[log_before if log is self._error_log else 0 :].decode(errors="replace").splitlines()
+            errors = [re.sub(r"^[\d :-]+", "", line) for line in lines if "[ERROR]" in line]
+            if errors:
+                return " ".join(errors[-3:])
+        return "it left no message in its log."

@@ -1,0 +1,108 @@
+"""Speaks SQL to the server over its Unix socket, and turns its errors into Trove's."""
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from trove.core.errors import GuestError, InvalidInput, NotFound, TroveError, Unavailable
+from trove.datastores.mariadb.naming import ADMIN
+
+FULL = "The volume is full: the database server cannot write."
+
+_FULL = frozenset({28, 1021, 1026, 1114})
+_GONE = frozenset({1040, 1053, 1927, 2002, 2003, 2006, 2013, 2055})
+_CONNECT_TIMEOUT_S = 3
+_MODE = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+
+
+class Session:
+    """One connection as the agent's administrator, in autocommit."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def run(self, statement: str, *values: object) -> Sequence[tuple[Any, ...]]:
+        """Run one statement and return its rows; `values` fill its `%s` (a tuple becomes a list in parentheses).
+
+        Raises what `translated` makes of the server's errors.
+        """
+        with translated(), self._connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
+            return rows
+
+    def account(self, name: str, host: str) -> str:
+        """Return a user as SQL writes it: 'name'@'host'. For statements without `values`."""
+        return f"{self._connection.escape(name)}@{self._connection.escape(host)}"
+
+
+@contextlib.contextmanager
+def session(socket: Path, password: str, *, read_timeout_s: int = 12) -> Iterator[Session]:
+    """Connect as the administrator; raises `Unavailable` when the server does not answer."""
+    import pymysql  # noqa: PLC0415  an agent that has not begun to work needs no memory for it
+
+    with translated():
+        connection = pymysql.connect(
+            unix_socket=str(socket),
+            user=ADMIN,
+            password=password,
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            read_timeout=read_timeout_s,
+            write_timeout=read_timeout_s,
+            init_command=_MODE,
+        )
+    try:
+        yield Session(connection)
+    finally:
+        with contextlib.suppress(pymysql.err.Error):
+            connection.close()
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn errors of the client library into Trove's."""
+    from pymysql.err import MySQLError  # noqa: PLC0415
+
+    try:
+        yield
+    except MySQLError as error:
+        raise _translate(error) from error
+
+
+def name(identifier: str) -> str:
+    """Return `identifier` quoted with backticks."""
+    return "`" + identifier.replace("`", "``") + "`"
+
+
+def password_hash(password: str) -> str:
+    """Return what mysql_native_password stores: so the password itself is never in a statement, log or process list."""
+    inner = hashlib.sha1(password.encode(), usedforsecurity=False).digest()
+    return "*" + hashlib.sha1(inner, usedforsecurity=False).hexdigest().upper()
+
+
+def identified(password: str) -> str:
+    """Return the clause that gives an account this password."""
+    return f"IDENTIFIED VIA mysql_native_password USING '{password_hash(password)}'"
+
+
+def _translate(error: Exception) -> TroveError:
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    words = str(error.args[1]) if len(error.args) > 1 else str(error)
+    if code in _FULL or re.search(r"errno: 28\b|error 28\b|No space left", words):
+        return GuestError(FULL)
+    if code in _GONE:
+        return Unavailable("The database server does not answer.")
+    if code == 1045:
+        return GuestError("The database server refuses the agent's account; restart the instance to repair it.")
+    if code in {1008, 1049}:
+        return NotFound(words)
+    if code == 1007:
+        return InvalidInput(words)
+    if code == 1064:
+        return GuestError("MariaDB did not understand a statement of the agent (1064).")
+    return GuestError(f"MariaDB: {words} ({code})")

@@ -1,0 +1,363 @@
+"""The host door: files, programs and the database server of one instance, in a bubblewrap sandbox or as plain processes."""
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import shutil
+import signal as signals
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from trove.core.errors import GuestError
+from trove.datastores.contract import Command, Finished, Usage
+from trove.guestagent.processes import Identity, find_by_environment, identify, is_alive
+from trove.guestagent.sandbox import Bubblewrap, View, read_child_pid
+
+LOG = logging.getLogger(__name__)
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MARK = "TROVE_SERVER_OF"
+"""Environment variable of every database server, by which one is found whose pid file was never written."""
+
+FULL = "The volume is full: no space is left to write."
+
+_INFO_FD, _BLOCK_FD = 97, 98
+_USAGE_VALID_S = 10.0
+
+
+class SandboxKind(StrEnum):
+    """How programs run. AUTO is bubblewrap where it works, else plain processes."""
+
+    AUTO = "auto"
+    BWRAP = "bwrap"
+    PROCESS = "process"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSettings:
+    """Where an instance lives.
+
+    `hide` are places that its programs must not see. `volume_bytes` is the size of a volume that is a plain directory, None
+    for a mounted one. `config_dir/agent` is the agent's own, and hidden from programs too.
+    """
+
+    instance_id: str
+    address: str
+    data_dir: Path
+    run_dir: Path
+    config_dir: Path
+    log_dir: Path
+    template_dir: Path | None = None
+    sandbox: SandboxKind = SandboxKind.AUTO
+    hide: tuple[Path, ...] = ()
+    volume_bytes: int | None = None
+
+    @property
+    def private_dir(self) -> Path:
+        """Where the agent keeps what the database server must not read."""
+        return self.config_dir / "agent"
+
+
+class SandboxedHost:
+    """`trove.datastores.contract.Host` on this machine. Thread-safe, but start the server from one thread at a time."""
+
+    def __init__(self, settings: HostSettings) -> None:
+        self.instance_id = settings.instance_id
+        self.address = settings.address
+        self.data_dir = settings.data_dir
+        self.run_dir = settings.run_dir
+        self.config_dir = settings.config_dir
+        self.log_dir = settings.log_dir
+        self.template_dir = settings.template_dir
+        self.private_dir = settings.private_dir
+        self._settings = settings
+        self._record = settings.private_dir / "server.json"
+        self._child: int | None = None
+        self._server: Identity | None = None
+        self._known = False
+        self._measured: tuple[float, Usage] | None = None
+        for folder in (self.run_dir, self.log_dir, self.private_dir, self.data_dir):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._bubblewrap = self._choose_sandbox()
+
+    @property
+    def sandboxed(self) -> bool:
+        """Tell whether programs run inside bubblewrap."""
+        return self._bubblewrap is not None
+
+    def run(self, command: Command) -> Finished:
+        """Run a program to its end in the sandbox. Raises `GuestError` when it cannot start or times out."""
+        with self._secret_files(command.secret_files) as paths:
+            argv = [_fill(word, paths) for word in command.argv]
+            env = self._environment(command.env)
+            if self._bubblewrap is not None:
+                argv = self._bubblewrap.wrap(argv, env, die_with_parent=True)
+            try:
+                process = subprocess.Popen(
+                    argv,
+                    env=env,
+                    cwd="/",
+                    stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise GuestError(f"{command.argv[0]} cannot be started: {error.strerror}.") from error
+            with process:
+                try:
+                    stdout, stderr = process.communicate(command.stdin, timeout=command.timeout_s)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signals.SIGKILL)
+                    raise GuestError(f"{command.argv[0]} did not end within {command.timeout_s:.0f} s.") from None
+        return Finished(returncode=process.returncode, stdout=stdout, stderr=stderr)
+
+    def start_server(self, command: Command) -> None:
+        """Start the database server in the sandbox, detached so that it outlives the agent. One at a time."""
+        if self.server_pid() is not None:
+            return
+        env = {**self._environment(command.env), MARK: self.instance_id}
+        output = self.log_dir / "server.out"
+        try:
+            if self._bubblewrap is None:
+                self._child = _spawn(list(command.argv), env, output, [])
+                self._remember(self._child)
+            else:
+                self._start_sandboxed(self._bubblewrap, list(command.argv), env, output)
+        except OSError as error:
+            raise GuestError(f"{command.argv[0]} cannot be started: {error.strerror}.") from error
+
+    def server_pid(self) -> int | None:
+        """Return the pid of the running database server (as this machine numbers it), None when it does not run."""
+        self._reap()
+        if not self._known:
+            self._server = self._recorded() or find_by_environment(f"{MARK}={self.instance_id}")
+            self._known = True
+        if self._server is not None and not is_alive(self._server):
+            self._server = None
+        return None if self._server is None else self._server.pid
+
+    def signal_server(self, signal: int) -> None:
+        """Send a signal to the database server; does nothing when it does not run."""
+        pid = self.server_pid()
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal)
+
+    def read_file(self, path: Path) -> bytes | None:
+        """Return the content of a file, None when it is missing."""
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write_file(self, path: Path, content: bytes, *, mode: int = 0o600) -> None:
+        """Write a file whole or not at all (temporary file, fsync, rename). Raises `GuestError` when the volume is full."""
+        handle, name = -1, ""
+        try:
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            Path(name).rename(path)
+            _sync_dir(path.parent)
+        except OSError as error:
+            if name:
+                Path(name).unlink(missing_ok=True)
+            raise _file_error(path, error) from error
+
+    def make_dir(self, path: Path) -> None:
+        """Make a directory, with those above it, for the server's user alone (0700). One that is there is fine."""
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise _file_error(path, error) from error
+
+    def move(self, source: Path, target: Path) -> None:
+        """Rename a file or directory within one file system, durably."""
+        try:
+            source.rename(target)
+            _sync_dir(target.parent)
+        except OSError as error:
+            raise _file_error(target, error) from error
+
+    def copy_tree(self, source: Path, target: Path) -> None:
+        """Copy a directory with its modes as fast as the file system can; `target` must not exist."""
+        if target.exists():
+            raise GuestError(f"{target} is there already.")
+        self._tool("cp", "--recursive", "--no-dereference", "--preserve=mode", "--reflink=auto", str(source), str(target))
+
+    def sync_tree(self, path: Path) -> None:
+        """Return when all that was written to the file system of `path` is on its disk."""
+        self._tool("sync", "--file-system", str(path))
+
+    def remove_tree(self, path: Path) -> None:
+        """Remove a directory below the data volume with all it holds. Missing is fine."""
+        if self.data_dir not in path.parents:
+            raise GuestError(f"{path} is not below the data volume.")
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)
+
+    def usage(self) -> Usage:
+        """Return the space on the data volume. A directory that stands for a volume is counted at most every few seconds."""
+        total = self._settings.volume_bytes
+        if total is None:
+            space = os.statvfs(self.data_dir)
+            free = space.f_bavail * space.f_frsize
+            return Usage(used=(space.f_blocks - space.f_bfree) * space.f_frsize, total=self._counted_total(space, free))
+        now = time.monotonic()
+        if self._measured is None or now - self._measured[0] > _USAGE_VALID_S:
+            self._measured = (now, Usage(used=_tree_bytes(self.data_dir), total=total))
+        return self._measured[1]
+
+    def find_program(self, *names: str) -> str | None:
+        """Return the path of the first of these programs that the sandbox has, or None."""
+        return next((found for name in names if (found := shutil.which(name, path=PATH)) is not None), None)
+
+    @staticmethod
+    def _counted_total(space: os.statvfs_result, free: int) -> int:
+        """Leave out what the file system keeps for root, so that a full volume shows as full."""
+        return (space.f_blocks - space.f_bfree) * space.f_frsize + free
+
+    def _choose_sandbox(self) -> Bubblewrap | None:
+        settings = self._settings
+        if settings.sandbox is SandboxKind.PROCESS:
+            return None
+        program = self.find_program("bwrap")
+        readable = (settings.config_dir,) if settings.template_dir is None else (settings.config_dir, settings.template_dir)
+        hidden = (*settings.hide, settings.private_dir)
+        writable = (settings.data_dir, settings.run_dir, settings.log_dir)
+        if program is None and settings.sandbox is SandboxKind.BWRAP:
+            raise GuestError("bwrap is not installed: apt-get install bubblewrap, or set sandbox=process.")
+        if program is None:
+            LOG.warning("bubblewrap is not installed: database programs run without a sandbox")
+            return None
+        made = Bubblewrap(program, View(writable=writable, readable=readable, hidden=hidden))
+        if settings.sandbox is SandboxKind.AUTO and not made.works():
+            LOG.warning("bubblewrap cannot make a sandbox here: database programs run without one")
+            return None
+        return made
+
+    def _start_sandboxed(self, bubblewrap: Bubblewrap, argv: list[str], env: Mapping[str, str], output: Path) -> None:
+        """Start bubblewrap, learn the server's pid while it still waits, write it down, then let it go."""
+        line = bubblewrap.wrap(argv, env, fds=f"{_INFO_FD},{_BLOCK_FD}")
+        info_read, info_write = os.pipe()
+        block_read, block_write = os.pipe()
+        try:
+            self._child = _spawn(line, {"PATH": PATH}, output, [(info_write, _INFO_FD), (block_read, _BLOCK_FD)])
+            os.close(info_write)
+            info_write = -1
+            with os.fdopen(info_read, "rb") as info:
+                info_read = -1
+                pid = read_child_pid(info)
+            self._remember(pid)
+            os.write(block_write, b"1")
+        finally:
+            for descriptor in (info_read, info_write, block_read, block_write):
+                if descriptor != -1:
+                    os.close(descriptor)
+
+    def _remember(self, pid: int) -> None:
+        self._server = identify(pid)
+        self._known = True
+        if self._server is None:
+            self._record.unlink(missing_ok=True)
+            return
+        self.write_file(self._record, json.dumps(asdict(self._server)).encode())
+
+    def _recorded(self) -> Identity | None:
+        content = self.read_file(self._record)
+        try:
+            identity = Identity(**json.loads(content)) if content else None
+        except (ValueError, TypeError):
+            return None
+        return identity if identity is not None and is_alive(identity) else None
+
+    def _reap(self) -> None:
+        if self._child is None:
+            return
+        try:
+            ended, _ = os.waitpid(self._child, os.WNOHANG)
+        except ChildProcessError:
+            ended = self._child
+        if ended:
+            self._child = None
+
+    def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        return {"PATH": PATH, "LANG": "C.UTF-8", "HOME": str(self.data_dir), **extra}
+
+    @contextlib.contextmanager
+    def _secret_files(self, contents: Mapping[str, bytes]) -> Iterator[Mapping[str, str]]:
+        if not contents:
+            yield {}
+            return
+        folder = Path(tempfile.mkdtemp(prefix="secret-", dir=self.run_dir))
+        try:
+            paths = {}
+            for name, content in contents.items():
+                self.write_file(folder / name, content)
+                paths[name] = str(folder / name)
+            yield paths
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _tool(self, *argv: str) -> None:
+        """Run one of the agent's own tools, which handle no input of tenants, outside the sandbox."""
+        finished = subprocess.run(argv, check=False, capture_output=True, cwd="/", env={"PATH": PATH, "LC_ALL": "C"})
+        if finished.returncode:
+            words = finished.stderr.decode(errors="replace").strip().splitlines()
+            if any(os.strerror(errno.ENOSPC) in line for line in words):
+                raise GuestError(FULL)
+            raise GuestError(f"{argv[0]} failed: {words[0] if words else finished.returncode}")
+
+
+def _spawn(argv: list[str], env: Mapping[str, str], output: Path, descriptors: list[tuple[int, int]]) -> int:
+    """Start a program in a session of its own, its output appended to a file; return its pid. It outlives this process."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    actions: list[tuple[object, ...]] = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(output), flags, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+        *((os.POSIX_SPAWN_DUP2, ours, theirs) for ours, theirs in descriptors),
+    ]
+    defaults = [signals.SIGPIPE, signals.SIGINT, signals.SIGHUP, signals.SIGTERM]
+    return os.posix_spawn(argv[0], argv, env, file_actions=actions, setsid=True, setsigdef=defaults, setsigmask=[])
+
+
+def _fill(word: str, paths: Mapping[str, str]) -> str:
+    for name, path in paths.items():
+        word = word.replace("{" + name + "}", path)
+    return word
+
+
+def _sync_dir(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _file_error(path: Path, error: OSError) -> GuestError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return GuestError(FULL)
+    return GuestError(f"{path.name} cannot be written: {error.strerror}.")
+
+
+def _tree_bytes(folder: Path) -> int:
+    """Return what a directory takes on disk; files that vanish meanwhile do not count."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(f"{place}/{name}").st_blocks * 512
+    return total

@@ -1,0 +1,118 @@
+"""The long verbs of an instance: prepare, restart, stop. Each may run twice, also after a crash in the middle."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from trove.core.accounts import Database, User
+from trove.core.errors import Unsupported
+from trove.core.json import JSON
+from trove.datastores.contract import Databases, Driver, Facet, Root, Spec, Users
+from trove.guestagent import arguments
+from trove.guestagent.jobs import Progress, Work
+from trove.guestagent.ledger import Ledger, Prepared
+
+STOP_TIMEOUT_S = 120.0
+
+_PAGE = 1000
+
+
+class Lifecycle:
+    """Does the verbs. `engine` is held while the server is started or stopped, so that only one does it.
+
+    `root_enabled(user)` is told when a superuser was let in on the way.
+    """
+
+    def __init__(
+        self, spec: Spec, driver: Driver, ledger: Ledger, engine: threading.RLock, *, root_enabled: Callable[[str], None]
+    ) -> None:
+        self._spec = spec
+        self._driver = driver
+        self._ledger = ledger
+        self._engine = engine
+        self._root_enabled = root_enabled
+
+    def kinds(self) -> Mapping[str, Work]:
+        """Return what may be started as a job."""
+        return {"prepare": self.prepare, "restart": self.restart, "stop": self.stop}
+
+    def prepare(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
+        """Make the instance: server, databases, users, superuser. Done means that all of them are there."""
+        config = arguments.text(args, "config")
+        databases = arguments.databases(args)
+        users = arguments.users(args)
+        password = arguments.optional_text(args, "root_password")
+        try:
+            with self._engine:
+                self._driver.prepare(config=config, progress=progress)
+                self._ledger.update(wanted=True)
+            if databases:
+                progress("creating databases", 85)
+                self._ensure_databases(databases)
+            if users:
+                progress("creating users", 90)
+                self._ensure_users(users)
+            if password is not None:
+                cast("Root", self._facet(Facet.ROOT)).enable_root(password)
+                self._root_enabled(self._spec.root_name)
+        except Exception:
+            self._ledger.update(prepared=Prepared.FAILED)
+            raise
+        self._ledger.update(prepared=Prepared.YES)
+        return {"version": self._driver.version()}
+
+    def restart(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
+        """Stop and start the server, with a new configuration if one is given."""
+        config = arguments.optional_text(args, "config")
+        with self._engine:
+            self._ledger.update(wanted=True)
+            progress("stopping the server", 10)
+            self._driver.stop(timeout_s=STOP_TIMEOUT_S)
+            if config is not None:
+                self._driver.write_config(config)
+            progress("starting the server", 50)
+            self._driver.start()
+        return {"version": self._driver.version()}
+
+    def stop(self, _args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
+        """Stop the server and leave it stopped."""
+        with self._engine:
+            self._ledger.update(wanted=False)
+            progress("stopping the server", 10)
+            self._driver.stop(timeout_s=STOP_TIMEOUT_S)
+        return {}
+
+    # An agent that died half-way left some of them behind: what is there is brought to what was asked for.
+
+    def _ensure_databases(self, databases: tuple[Database, ...]) -> None:
+        door = cast("Databases", self._facet(Facet.DATABASES))
+        there: set[str] = set()
+        marker = None
+        while True:
+            page = door.list_databases(limit=_PAGE, marker=marker)
+            there |= {database.name for database in page.items}
+            marker = page.next_marker
+            if marker is None:
+                break
+        door.create_databases([database for database in databases if database.name not in there])
+
+    def _ensure_users(self, users: tuple[User, ...]) -> None:
+        door = cast("Users", self._facet(Facet.USERS))
+        there: set[tuple[str, str]] = set()
+        marker = None
+        while True:
+            page = door.list_users(limit=_PAGE, marker=marker)
+            there |= {(user.name, user.host) for user in page.items}
+            marker = page.next_marker
+            if marker is None:
+                break
+        door.create_users([user for user in users if (user.name, user.host) not in there])
+        for user in users:
+            if (user.name, user.host) in there:
+                door.update_user(user.name, user.host, new_name=None, new_host=None, password=user.password)
+                door.grant_access(user.name, user.host, user.databases)
+
+    def _facet(self, facet: Facet) -> Driver:
+        if facet not in self._spec.facets:
+            raise Unsupported(f"{self._spec.title} has no {facet.value}.")
+        return self._driver

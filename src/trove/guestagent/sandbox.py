@@ -1,0 +1,101 @@
+"""Puts a command line into bubblewrap: a read-only host root where other instances and the agent's secrets are not there."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from trove.core.errors import GuestError
+
+_NAMESPACES = (
+    ("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"),
+    ("--unshare-user", "--unshare-ipc", "--unshare-uts"),
+    ("--unshare-ipc", "--unshare-uts"),
+    (),
+)
+"""What to ask for, the best first: some machines forbid user or pid namespaces."""
+
+PROBE_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a sandboxed program sees beside the read-only root: own directories, and places that look empty."""
+
+    writable: tuple[Path, ...]
+    readable: tuple[Path, ...] = ()
+    hidden: tuple[Path, ...] = ()
+
+
+class Bubblewrap:
+    """Builds bubblewrap command lines with as much isolation as this machine permits (found out once, on first use)."""
+
+    def __init__(self, program: str, view: View) -> None:
+        self._program = program
+        self._view = view
+        self._namespaces: tuple[str, ...] | None = None
+
+    def works(self) -> bool:
+        """Tell whether a sandbox can be made here at all."""
+        return self._permitted() is not None
+
+    def wrap(self, argv: Sequence[str], env: Mapping[str, str], *, die_with_parent: bool = False, fds: str = "") -> list[str]:
+        """Return the command line that runs `argv` with exactly the environment `env`.
+
+        `fds` is `<info>,<block>` for a server: the descriptor that bubblewrap tells the process number on, and the one it waits
+        on before it starts the program. Raises `GuestError` when no sandbox can be made.
+        """
+        permitted = self._permitted()
+        if permitted is None:
+            raise GuestError("bubblewrap cannot make a sandbox on this machine; set sandbox=process to do without.")
+        line = [self._program, *self._mounts(permitted), *permitted, "--clearenv", "--new-session"]
+        for name, value in env.items():
+            line += ["--setenv", name, value]
+        if die_with_parent:
+            line.append("--die-with-parent")
+        if fds:
+            info, block = fds.split(",")
+            line += ["--info-fd", info, "--block-fd", block]
+            if "--unshare-pid" in permitted:
+                line.append("--as-pid-1")
+        return [*line, "--", *argv]
+
+    def _mounts(self, namespaces: Sequence[str]) -> list[str]:
+        """Return the mounts, outer paths before those inside them."""
+        places: list[tuple[Path, list[str]]] = [(Path("/tmp"), ["--tmpfs", "/tmp"])]  # noqa: S108  the sandbox's own
+        places += [(path, _hide(path)) for path in self._view.hidden]
+        places += [(path, ["--ro-bind", str(path), str(path)]) for path in self._view.readable]
+        places += [(path, ["--bind", str(path), str(path)]) for path in self._view.writable]
+        places.sort(key=lambda place: len(place[0].parts))
+        proc = ["--proc", "/proc"] if "--unshare-pid" in namespaces else []
+        return ["--ro-bind", "/", "/", "--dev", "/dev", *proc, *(word for _, words in places for word in words)]
+
+    def _permitted(self) -> tuple[str, ...] | None:
+        if self._namespaces is None:
+            self._namespaces = next((wanted for wanted in _NAMESPACES if self._try(wanted)), None)
+        return self._namespaces
+
+    def _try(self, namespaces: Sequence[str]) -> bool:
+        line = [self._program, *self._mounts(namespaces), *namespaces, "--clearenv", "--new-session", "--", "/bin/true"]
+        try:
+            return subprocess.run(line, check=False, capture_output=True, timeout=PROBE_TIMEOUT_S).returncode == 0
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+
+
+def read_child_pid(info: IO[bytes]) -> int:
+    """Return the process number that bubblewrap tells on its info descriptor; raises `GuestError` when it ended instead."""
+    text = info.read()
+    try:
+        return int(json.loads(text)["child-pid"])
+    except (ValueError, KeyError):
+        raise GuestError("bubblewrap ended before it started the database server.") from None
+
+
+def _hide(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    return ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", os.devnull, str(path)]

@@ -1,0 +1,303 @@
+"""Create an instance: accept it in one transaction, then address, volume, bus user, server and database, or undo them all."""
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from trove.cloud.contract import NicRequest, ServerSpec
+from trove.core.accounts import Database, User
+from trove.core.callers import Caller
+from trove.core.datastores import DatastoreVersion
+from trove.core.errors import InvalidInput, NotFound, QuotaExceeded, TroveError, Unsupported
+from trove.core.flavors import Flavor
+from trove.core.ids import new_id
+from trove.core.instances import Access, Instance, NewInstance
+from trove.core.json import JSON
+from trove.core.quotas import Resource
+from trove.core.status import ServerStatus, Task
+from trove.datastores import registry
+from trove.datastores.contract import ConfigInputs, Facet, Spec
+from trove.operations.booking import book, quota_defaults, swap_task
+from trove.operations.doors import Doors
+from trove.operations.guest_jobs import await_serving, forget_job, run_job
+from trove.operations.instance.bootstrap import guest_files
+from trove.operations.steps import line, step
+from trove.operations.work import Work
+from trove.store import datastores, guests, instances, quotas
+from trove.store.session import Tx
+
+KIND = "instance.create"
+KEY_BYTES = 32
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateInstance:
+    """What the tenant asked for. `flavor_ref` may be an id or a link that ends in one."""
+
+    name: str
+    flavor_ref: str | None = None
+    volume_size_gib: int | None = None
+    volume_type: str | None = None
+    datastore_type: str | None = None
+    datastore_version: str | None = None
+    datastore_version_number: str | None = None
+    databases: tuple[Database, ...] = ()
+    users: tuple[User, ...] = field(default=(), repr=False)
+    availability_zone: str | None = None
+    nic: NicRequest = field(default_factory=NicRequest)
+    access: Access | None = None
+    region: str | None = None
+
+
+def start(doors: Doors, caller: Caller, request: CreateInstance) -> Instance:
+    """Check the request, book the instance, its quota and its operation together, and announce it.
+
+    Raises `InvalidInput`, `NotFound` (datastore), `QuotaExceeded`, `Unsupported`; after any of them nothing is left.
+    """
+    with doors.database.reading() as tx:
+        version = datastores.resolve(
+            tx,
+            type=request.datastore_type,
+            version=request.datastore_version,
+            number=request.datastore_version_number,
+            default_datastore=doors.settings.default_datastore,
+        )
+    spec = registry.spec(version.manager)
+    check_accounts(spec, request.databases, request.users)
+    flavor = _flavor(doors, request.flavor_ref)
+    _check_region(doors, request.region)
+    _check_volume(doors, spec, request)
+    instance, operation_id = doors.database.run(_book, doors, caller, request, version, flavor)
+    doors.announcer.announce(operation_id)
+    return instance
+
+
+def flow(work: Work) -> Any:
+    """Return the flow that builds the instance."""
+    return line(
+        work,
+        step(work, ensure_port, waiting_for="the address", undo=remove_port),
+        step(work, ensure_volume, waiting_for="the volume", undo=remove_volume),
+        step(work, ensure_server, waiting_for="the server", undo=remove_server),
+        step(work, prepare_database, waiting_for="the guest agent to prepare the database"),
+    )
+
+
+def succeed(tx: Tx, work: Work) -> None:
+    """Show the instance as ACTIVE, in the transaction that ends the operation."""
+    instance_id = work.operation.resource_id
+    if swap_task(tx, instance_id, was=Task.BUILDING, to=Task.NONE):
+        instances.record_server(tx, instance_id, fence=work.fence, server_status=ServerStatus.ACTIVE)
+        instances.clear_fault(tx, instance_id)
+
+
+def fail(tx: Tx, work: Work, error: TroveError) -> None:
+    """Show the instance as ERROR with its fault, in the transaction that ends the operation.
+
+    Its quota stays until it is deleted.
+    """
+    instance_id = work.operation.resource_id
+    if swap_task(tx, instance_id, was=Task.BUILDING, to=Task.FAILED):
+        instances.forget_server(tx, instance_id, fence=work.fence, server_status=ServerStatus.ERROR)
+        instances.record_fault(tx, instance_id, error.message, None, fence=work.fence)
+
+
+def ensure_port(work: Work) -> None:
+    """Reserve the address."""
+    nic = work.operation.args.get("nic") or {}
+    assert isinstance(nic, dict)
+    with work.doors.database.reading() as tx:
+        instance = instances.get(tx, work.operation.resource_id)
+    spec = registry.spec(instance.datastore_version.manager)
+    port = work.doors.cloud.ensure_port(instance.id, NicRequest(**nic), instance.access, spec.tcp_ports)
+    with work.doors.database.transaction() as tx:
+        first_port = spec.tcp_ports[0] if spec.tcp_ports else None
+        instances.record_server(tx, instance.id, fence=work.fence, addresses=port.addresses, port=first_port)
+
+
+def remove_port(work: Work) -> None:
+    """Release the address."""
+    work.doors.cloud.delete_port(work.operation.resource_id)
+
+
+def ensure_volume(work: Work) -> None:
+    """Create the data volume, if the instance has one."""
+    with work.doors.database.reading() as tx:
+        instance = instances.get(tx, work.operation.resource_id)
+    if instance.volume is None:
+        return
+    volume = work.doors.cloud.ensure_volume(instance.id, size_gib=instance.volume.size_gib, volume_type=instance.volume.type)
+    with work.doors.database.transaction() as tx:
+        instances.record_server(tx, instance.id, fence=work.fence, volume_id=volume.id)
+
+
+def remove_volume(work: Work) -> None:
+    """Delete the data volume."""
+    work.doors.cloud.delete_volume(work.operation.resource_id)
+
+
+def ensure_server(work: Work) -> None:
+    """Let the guest onto the bus and boot its server with what its agent needs to know."""
+    doors = work.doors
+    with doors.database.reading() as tx:
+        instance = instances.get(tx, work.operation.resource_id)
+        key = instances.guest_key(tx, instance.id)
+    credential = doors.admission.admit(instance.id)
+    version = instance.datastore_version
+    zone = work.operation.args.get("availability_zone")
+    server = doors.cloud.ensure_server(
+        ServerSpec(
+            instance_id=instance.id,
+            name=instance.name,
+            project_id=instance.project_id,
+            image_id=version.image_id,
+            image_tags=version.image_tags,
+            flavor=doors.cloud.flavor(instance.flavor_id),
+            manager=version.manager,
+            tcp_ports=registry.spec(version.manager).tcp_ports,
+            availability_zone=None if zone is None else str(zone),
+            files=guest_files(instance, key, credential, doors.settings.heartbeat_interval_s),
+        )
+    )
+    with doors.database.transaction() as tx:
+        instances.record_server(tx, instance.id, fence=work.fence, server_id=server.id)
+
+
+def remove_server(work: Work) -> None:
+    """Delete the server and take the guest off the bus."""
+    work.doors.cloud.delete_server(work.operation.resource_id)
+    work.doors.admission.expel(work.operation.resource_id)
+    with work.doors.database.transaction() as tx:
+        guests.forget(tx, work.operation.resource_id)
+
+
+def prepare_database(work: Work) -> None:
+    """Have the guest agent set up the database server with its databases and users, and wait until it serves."""
+    with work.doors.database.reading() as tx:
+        instance = instances.get(tx, work.operation.resource_id)
+    version = instance.datastore_version
+    config = registry.spec(version.manager).render_config(
+        ConfigInputs(
+            instance_id=instance.id, version=version.version, ram_mib=work.doors.cloud.flavor(instance.flavor_id).ram_mib
+        )
+    )
+    args: dict[str, JSON] = {
+        "config": config,
+        "databases": work.operation.args.get("databases") or [],
+        "users": work.operation.secrets.get("users") or [],
+    }
+    run_job(work, "prepare", args, waiting_for="the guest agent to prepare the database")
+    await_serving(work, waiting_for="the first report of the database server")
+    forget_job(work)
+
+
+def check_accounts(spec: Spec, databases: Sequence[Database], users: Sequence[User]) -> None:
+    """Raise `InvalidInput` naming the entry and the field unless the engine will accept all databases and users."""
+    _need_facet(spec, Facet.DATABASES, databases, "databases")
+    _need_facet(spec, Facet.USERS, users, "users")
+    for index, database in enumerate(databases):
+        _checked(f"databases[{index}]", spec.check_database, database)
+    names = [database.name for database in databases]
+    _refuse_doubles("databases", names)
+    for index, user in enumerate(users):
+        where = f"users[{index}]"
+        _checked(where, spec.check_user, user)
+        if user.password is None:
+            raise InvalidInput(f"{where}: password: is required")
+        _checked(where, spec.check_password, user.password)
+        for name in user.databases:
+            if name not in names:
+                raise InvalidInput(f"{where}: databases: {name!r} is not among the databases of this request")
+    _refuse_doubles("users", [f"{user.name}@{user.host}" for user in users])
+
+
+def _need_facet(spec: Spec, facet: Facet, given: Collection[object], field_name: str) -> None:
+    if given and facet not in spec.facets:
+        raise Unsupported(f"{field_name}: {spec.title} has no {facet.value} that Trove manages")
+
+
+def _checked(where: str, check: Callable[[T], None], value: T) -> None:
+    try:
+        check(value)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error.message}") from error
+
+
+def _refuse_doubles(field_name: str, names: Sequence[str]) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise InvalidInput(f"{field_name}[{index}]: {name!r} is given twice")
+
+
+def _flavor(doors: Doors, ref: str | None) -> Flavor:
+    if ref is None or not ref.strip("/"):
+        raise InvalidInput("flavorRef: is required")
+    flavor_id = ref.rstrip("/").rsplit("/", 1)[-1]
+    try:
+        return doors.cloud.flavor(flavor_id)
+    except NotFound as error:
+        raise InvalidInput(f"flavorRef: flavor {flavor_id} cannot be found") from error
+
+
+def _check_region(doors: Doors, region: str | None) -> None:
+    if region is not None and region != doors.settings.region:
+        raise InvalidInput(f"region_name: {region!r} is not served here, only {doors.settings.region!r}")
+
+
+def _check_volume(doors: Doors, spec: Spec, request: CreateInstance) -> None:
+    size = request.volume_size_gib
+    if not spec.volume_support:
+        if size is not None:
+            raise Unsupported(f"volume: {spec.title} has no data volume")
+        return
+    if size is None:
+        raise InvalidInput("volume: size is required")
+    if size < 1:
+        raise InvalidInput("volume: size must be at least 1 GiB")
+    if request.volume_type is not None and request.volume_type not in (types := doors.cloud.volume_types()):
+        raise InvalidInput(f"volume: type {request.volume_type!r} cannot be found; on offer: {', '.join(types)}")
+    most = doors.settings.limits.max_volume_size_gib
+    if 0 <= most < size:
+        raise QuotaExceeded(f"volume: size {size} GiB is more than the {most} GiB that one volume may have")
+
+
+def _book(
+    tx: Tx, doors: Doors, caller: Caller, request: CreateInstance, version: DatastoreVersion, flavor: Flavor
+) -> tuple[Instance, str]:
+    size = request.volume_size_gib
+    deltas = {Resource.INSTANCES: 1, Resource.RAM: flavor.ram_mib, Resource.VOLUMES: size or 0}
+    quotas.reserve(tx, caller.project_id, deltas, quota_defaults(doors.settings.limits))
+    instance = instances.insert(
+        tx,
+        NewInstance(
+            id=new_id(),
+            name=request.name,
+            project_id=caller.project_id,
+            flavor_id=flavor.id,
+            ram_mib=flavor.ram_mib,
+            datastore_version_id=version.id,
+            key=os.urandom(KEY_BYTES),
+            volume_size_gib=size,
+            volume_type=request.volume_type,
+            region=doors.settings.region,
+            access=request.access,
+            availability_zone=request.availability_zone,
+        ),
+    )
+    operation = book(
+        tx,
+        caller,
+        instance,
+        KIND,
+        timeout_s=doors.settings.build_timeout_s,
+        args={
+            "databases": [database.to_json() for database in request.databases],
+            "nic": asdict(request.nic),
+            "availability_zone": request.availability_zone,
+        },
+        secrets={"users": [user.to_json() for user in request.users]},
+    )
+    return instance, operation.id

@@ -1,0 +1,87 @@
+"""Delete an instance: always possible, also while it is built, and freeing all that was ever made for it."""
+
+from typing import Any
+
+from trove.core.callers import Caller
+from trove.core.errors import Forbidden, NotFound, TroveError
+from trove.core.status import Task
+from trove.operations.booking import book, cancel_unfinished, swap_task
+from trove.operations.doors import Doors
+from trove.operations.sight import instance_of, need_single
+from trove.operations.steps import line, step
+from trove.operations.work import Work
+from trove.store import guests, instances, quotas
+from trove.store.session import Tx
+
+KIND = "instance.delete"
+DELETABLE = frozenset(Task) - {Task.DELETING, Task.DELETED}
+
+
+def start(doors: Doors, caller: Caller, instance_id: str) -> None:
+    """Accept the deletion. A build or another action that runs is cancelled; the deletion waits for its end by itself.
+
+    Raises `NotFound`, `Forbidden` while it has replicas, `Unsupported` for a cluster's member, `NotReady` when it is being
+    deleted already.
+    """
+    doors.announcer.announce(doors.database.run(_book, doors, caller, instance_id))
+
+
+def _book(tx: Tx, doors: Doors, caller: Caller, instance_id: str) -> str:
+    instance = instance_of(tx, caller, instance_id)
+    if instance.replicas:
+        raise Forbidden(f"Instance {instance.id} has replicas: {', '.join(instance.replicas)}. Delete or detach them first.")
+    need_single(instance, caller)
+    instances.start_task(tx, instance.id, to=Task.DELETING, allowed=DELETABLE)
+    cancel_unfinished(tx, instance.id, but=KIND)
+    return book(tx, caller, instance, KIND, timeout_s=doors.settings.delete_timeout_s).id
+
+
+def flow(work: Work) -> Any:
+    """Return the flow that frees everything. Each step is content with what is gone already."""
+    return line(
+        work,
+        step(work, remove_server, waiting_for="the server to be deleted"),
+        step(work, remove_volume, waiting_for="the volume to be deleted"),
+        step(work, remove_port, waiting_for="the address to be released"),
+        step(work, expel_guest, waiting_for="the guest to be taken off the bus"),
+    )
+
+
+def succeed(tx: Tx, work: Work) -> None:
+    """Hide the instance and give its quota back, in the transaction that ends the operation."""
+    instance_id = work.operation.resource_id
+    try:
+        charges = instances.charges(tx, instance_id)
+    except NotFound:
+        return
+    guests.forget(tx, instance_id)
+    instances.clear_fault(tx, instance_id)
+    instances.mark_deleted(tx, instance_id, fence=work.fence)
+    quotas.release(tx, work.operation.project_id, charges)
+
+
+def fail(tx: Tx, work: Work, error: TroveError) -> None:
+    """Show the instance as ERROR with what could not be freed; it can be deleted again."""
+    instance_id = work.operation.resource_id
+    if swap_task(tx, instance_id, was=Task.DELETING, to=Task.FAILED):
+        instances.record_fault(tx, instance_id, error.message, None, fence=work.fence)
+
+
+def remove_server(work: Work) -> None:
+    """Delete the server."""
+    work.doors.cloud.delete_server(work.operation.resource_id)
+
+
+def remove_volume(work: Work) -> None:
+    """Delete the data volume."""
+    work.doors.cloud.delete_volume(work.operation.resource_id)
+
+
+def remove_port(work: Work) -> None:
+    """Release the address."""
+    work.doors.cloud.delete_port(work.operation.resource_id)
+
+
+def expel_guest(work: Work) -> None:
+    """Remove the guest's bus user and queue."""
+    work.doors.admission.expel(work.operation.resource_id)

@@ -1,0 +1,41 @@
+"""Free an instance from a task that hangs, so that it can be acted on or deleted."""
+
+from trove.core.callers import Caller
+from trove.core.clock import utcnow
+from trove.core.instances import Heartbeat
+from trove.core.status import ServiceStatus, Task
+from trove.operations.booking import cancel_unfinished
+from trove.operations.doors import Doors
+from trove.operations.instance import delete
+from trove.operations.sight import instance_of
+from trove.store import guests, instances
+from trove.store.session import Tx
+
+
+def start(doors: Doors, caller: Caller, instance_id: str) -> None:
+    """Set the task to NONE and the service to unknown until the next heartbeat, and cancel what runs, except a deletion.
+
+    Raises `NotFound`. May run twice.
+    """
+    doors.database.run(_reset, caller, instance_id)
+
+
+def _reset(tx: Tx, caller: Caller, instance_id: str) -> None:
+    instance = instance_of(tx, caller, instance_id)
+    cancel_unfinished(tx, instance.id, but=delete.KIND)
+    instances.end_task(tx, instance.id, Task.NONE, fence=None)
+    guests.apply_heartbeats(
+        tx,
+        [
+            Heartbeat(
+                instance_id=instance.id,
+                sent=utcnow(),
+                status=ServiceStatus.UNKNOWN,
+                agent_version=instance.guest.agent_version,
+                datastore_version=instance.guest.datastore_version,
+                restarts=instance.guest.restarts,
+                volume_used_bytes=instance.volume.used_bytes if instance.volume else None,
+                volume_total_bytes=instance.volume.total_bytes if instance.volume else None,
+            )
+        ],
+    )

@@ -1,0 +1,77 @@
+"""Restart the database server of an instance."""
+
+from typing import Any
+
+from trove.core.callers import Caller
+from trove.core.errors import CloudError, TroveError
+from trove.core.status import IDLE_TASKS, ServerStatus, Task
+from trove.datastores import registry
+from trove.datastores.contract import ConfigInputs
+from trove.operations.booking import book, swap_task
+from trove.operations.doors import Doors
+from trove.operations.guest_jobs import await_serving, forget_job, run_job
+from trove.operations.sight import instance_of, need_actionable, need_single
+from trove.operations.steps import line, step
+from trove.operations.work import Work
+from trove.store import instances
+from trove.store.session import Tx
+
+KIND = "instance.restart"
+
+
+def start(doors: Doors, caller: Caller, instance_id: str) -> None:
+    """Accept the restart. Raises `NotFound`, `NotReady` naming the state, `Unsupported` for a cluster's member."""
+    doors.announcer.announce(doors.database.run(_book, doors, caller, instance_id))
+
+
+def _book(tx: Tx, doors: Doors, caller: Caller, instance_id: str) -> str:
+    instance = instance_of(tx, caller, instance_id)
+    need_single(instance, caller)
+    need_actionable(instance)
+    instances.start_task(tx, instance.id, to=Task.REBOOTING, allowed=IDLE_TASKS)
+    return book(tx, caller, instance, KIND, timeout_s=doors.settings.restart_timeout_s).id
+
+
+def flow(work: Work) -> Any:
+    """Return the flow of a restart."""
+    return line(
+        work,
+        step(work, ensure_running, waiting_for="the server to run"),
+        step(work, restart_database, waiting_for="the guest agent to restart the database"),
+    )
+
+
+def succeed(tx: Tx, work: Work) -> None:
+    """Show the instance as ACTIVE again, in the transaction that ends the operation."""
+    if swap_task(tx, work.operation.resource_id, was=Task.REBOOTING, to=Task.NONE):
+        instances.clear_fault(tx, work.operation.resource_id)
+
+
+def fail(tx: Tx, work: Work, error: TroveError) -> None:
+    """Let go of the instance and keep the fault: what its database server does, its guest reports."""
+    if swap_task(tx, work.operation.resource_id, was=Task.REBOOTING, to=Task.NONE):
+        instances.record_fault(tx, work.operation.resource_id, error.message, None, fence=work.fence)
+
+
+def ensure_running(work: Work) -> None:
+    """Start the server if it was stopped."""
+    server = work.doors.cloud.find_server(work.operation.resource_id)
+    if server is None:
+        raise CloudError("The server vanished from the cloud.")
+    if server.status is not ServerStatus.ACTIVE:
+        work.doors.cloud.start_server(work.operation.resource_id)
+
+
+def restart_database(work: Work) -> None:
+    """Have the guest agent restart the database server with a fresh configuration file, and wait until it serves."""
+    with work.doors.database.reading() as tx:
+        instance = instances.get(tx, work.operation.resource_id)
+    version = instance.datastore_version
+    config = registry.spec(version.manager).render_config(
+        ConfigInputs(
+            instance_id=instance.id, version=version.version, ram_mib=work.doors.cloud.flavor(instance.flavor_id).ram_mib
+        )
+    )
+    run_job(work, "restart", {"config": config}, waiting_for="the guest agent to restart the database")
+    await_serving(work, waiting_for="the report of the restarted database server")
+    forget_job(work)

@@ -1,0 +1,17 @@
+"""Change passwords of several users of a running instance."""
+
+from collections.abc import Sequence
+
+from trove.core.accounts import User
+from trove.core.callers import Caller
+from trove.datastores.contract import Facet
+from trove.operations.doors import Doors
+from trove.operations.serving import serving
+from trove.operations.user.create import check_users
+
+
+def start(doors: Doors, caller: Caller, instance_id: str, users: Sequence[User]) -> None:
+    """Change them. Raises `NotFound` (instance or user), `InvalidInput`, `NotReady`, `Unavailable`. May run twice."""
+    found = serving(doors, caller, instance_id, Facet.USERS)
+    check_users(found.spec, users)
+    found.guest.change_passwords(users)

@@ -1,0 +1,339 @@
+"""Rows of database instances, with what belongs to them: version, guest's report, fault."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Row, bindparam, delete, false, func, or_, select, true, update
+
+from trove.core import errors
+from trove.core.clock import utcnow
+from trove.core.instances import Access, Address, Fault, Guest, Instance, NewInstance, Volume
+from trove.core.operations import Fence
+from trove.core.pages import Page
+from trove.core.quotas import Resource
+from trove.core.status import ServerStatus, ServiceStatus, Task, shown_status
+from trove.store import operations
+from trove.store.datastores import VERSION_COLUMNS, VersionRows
+from trove.store.session import Tx
+from trove.store.tables import LIST_INDEX, datastore_versions, datastores, instance_faults, instances, service_statuses
+from trove.store.upserts import upsert
+
+FAULT_MESSAGE_CHARACTERS = 255
+
+_REPLICA = instances.alias("replica")
+_REPLICAS = (
+    select(func.aggregate_strings(_REPLICA.c.id, ","))
+    .where(_REPLICA.c.slave_of_id == instances.c.id, _REPLICA.c.deleted == false())
+    .scalar_subquery()
+)
+# The order is that of `_read`, which unpacks by position: that is what makes a page cheap.
+_COLUMNS = (
+    instances.c.id,
+    instances.c.name,
+    instances.c.tenant_id,
+    instances.c.task,
+    instances.c.flavor_id,
+    instances.c.created,
+    instances.c.updated,
+    instances.c.volume_size,
+    instances.c.volume_type,
+    instances.c.volume_id,
+    instances.c.region_id,
+    instances.c.access,
+    instances.c.addresses,
+    instances.c.port,
+    instances.c.compute_instance_id,
+    instances.c.server_status,
+    instances.c.slave_of_id,
+    instances.c.cluster_id,
+    instances.c.configuration_id,
+    service_statuses.c.status,
+    service_statuses.c.status_updated,
+    service_statuses.c.heard_at,
+    service_statuses.c.agent_version,
+    service_statuses.c.datastore_version,
+    service_statuses.c.restarts,
+    service_statuses.c.volume_used_bytes,
+    service_statuses.c.volume_total_bytes,
+    instance_faults.c.message,
+    instance_faults.c.details,
+    instance_faults.c.created,
+    _REPLICAS,
+    *VERSION_COLUMNS,
+)
+_OWN_COLUMNS = len(_COLUMNS) - len(VERSION_COLUMNS)
+
+_WHOLE = (
+    select(*_COLUMNS)
+    .select_from(
+        # Outer joins throughout, so that no planner begins with a small table and sorts all instances.
+        instances.outerjoin(datastore_versions, datastore_versions.c.id == instances.c.datastore_version_id)
+        .outerjoin(datastores, datastores.c.id == datastore_versions.c.datastore_id)
+        .outerjoin(service_statuses, service_statuses.c.instance_id == instances.c.id)
+        .outerjoin(instance_faults, instance_faults.c.instance_id == instances.c.id)
+    )
+    .where(instances.c.deleted == false())
+)
+_ONE = _WHOLE.where(instances.c.id == bindparam("id"))
+_PAGE = (
+    _WHOLE.where(instances.c.tenant_id == bindparam("project"))
+    .order_by(instances.c.created.desc(), instances.c.id.desc())
+    .limit(bindparam("limit"))
+    # MariaDB would rather collect all that have no cluster, and sort them.
+    .with_hint(instances, f"FORCE INDEX ({LIST_INDEX})", "mysql")
+    .with_hint(instances, f"FORCE INDEX ({LIST_INDEX})", "mariadb")
+)
+_AFTER = (
+    instances.c.created <= bindparam("created", type_=instances.c.created.type),
+    or_(instances.c.created < bindparam("created", type_=instances.c.created.type), instances.c.id < bindparam("marker")),
+)
+_SINGLE = instances.c.cluster_id.is_(None)
+_PAGES = {
+    (clustered, after): _PAGE.where(true() if clustered else _SINGLE, *(_AFTER if after else ()))
+    for clustered in (False, True)
+    for after in (False, True)
+}
+_MARKER = select(instances.c.created).where(
+    instances.c.id == bindparam("marker"), instances.c.tenant_id == bindparam("project")
+)
+
+
+def insert(tx: Tx, new: NewInstance) -> Instance:
+    """Store a new instance: task BUILDING, server BUILD, service NEW. Raises `NotFound` for an unknown datastore version."""
+    now = utcnow()
+    if tx.execute(select(datastore_versions.c.id).where(datastore_versions.c.id == new.datastore_version_id)).first() is None:
+        raise errors.NotFound(f"Datastore version {new.datastore_version_id} was not found.")
+    row = {
+        "id": new.id,
+        "created": now,
+        "updated": now,
+        "name": new.name,
+        "tenant_id": new.project_id,
+        "task": Task.BUILDING,
+        "task_start_time": now,
+        "flavor_id": new.flavor_id,
+        "ram_mib": new.ram_mib,
+        "volume_size": new.volume_size_gib,
+        "volume_type": new.volume_type,
+        "server_status": ServerStatus.BUILD,
+        "datastore_version_id": new.datastore_version_id,
+        "region_id": new.region,
+        "availability_zone": new.availability_zone,
+        "access": None if new.access is None else json.dumps(asdict(new.access)),
+        "encrypted_key": tx.vault.seal(new.key),
+        "deleted": False,
+    }
+    tx.execute(sa.insert(instances), row)
+    status = {"instance_id": new.id, "status": ServiceStatus.NEW, "status_updated": now, "restarts": 0}
+    tx.execute(sa.insert(service_statuses), status)
+    return get(tx, new.id)
+
+
+def get(tx: Tx, instance_id: str, *, project_id: str | None = None) -> Instance:
+    """Return a live instance. Raises `NotFound` when it is absent, deleted, or not in `project_id` (None: any project)."""
+    row = tx.execute(_ONE, {"id": instance_id}).first()
+    if row is None or (project_id is not None and row[2] != project_id):
+        raise _not_found(instance_id)
+    return _read(row, VersionRows())
+
+
+def page(tx: Tx, *, project_id: str, limit: int, marker: str | None = None, include_clustered: bool = False) -> Page[Instance]:
+    """Return live instances of a project, newest first, after the instance `marker`; raises `InvalidInput` for an unknown one.
+
+    One statement, two with a marker; the cost does not grow with the number of instances. A marker may be a
+    deleted instance.
+    """
+    parameters: dict[str, Any] = {"project": project_id, "limit": limit + 1}
+    if marker is not None:
+        created = tx.execute(_MARKER, {"marker": marker, "project": project_id}).scalar_one_or_none()
+        if created is None:
+            raise errors.InvalidInput(f"The marker {marker} is not an instance of this project.")
+        parameters |= {"marker": marker, "created": created}
+    rows = tx.execute(_PAGES[include_clustered, marker is not None], parameters).all()
+    versions = VersionRows()
+    items = tuple(_read(row, versions) for row in rows[:limit])
+    return Page(items=items, next_marker=items[-1].id if items and len(rows) > limit else None)
+
+
+def start_task(tx: Tx, instance_id: str, *, to: Task, allowed: Collection[Task]) -> None:
+    """Take the instance for task `to` if its present task is in `allowed` (compare-and-set), else raise `NotReady`."""
+    now = utcnow()
+    statement = (
+        update(instances)
+        .where(_live(instance_id), instances.c.task.in_(sorted(allowed)))
+        .values(task=to, task_start_time=now, updated=now)
+    )
+    if tx.execute(statement).rowcount == 0:
+        row = tx.execute(select(instances.c.task, instances.c.server_status).where(_live(instance_id))).first()
+        if row is None:
+            raise _not_found(instance_id)
+        status = shown_status(Task(row.task), None if row.server_status is None else ServerStatus(row.server_status))
+        raise errors.NotReady(f"Instance {instance_id} is not ready for this action: its status is {status}.")
+
+
+def end_task(tx: Tx, instance_id: str, task: Task, *, fence: Fence | None) -> None:
+    """Set the task, usually NONE, when an operation is through. May run twice. `fence` is None for repairs by operators."""
+    _change(tx, instance_id, fence, {"task": task})
+
+
+def rename(tx: Tx, instance_id: str, name: str) -> None:
+    """Set the name. May run twice."""
+    _change(tx, instance_id, None, {"name": name})
+
+
+def record_server(  # noqa: PLR0913
+    tx: Tx,
+    instance_id: str,
+    *,
+    fence: Fence | None,
+    server_id: str | None = None,
+    volume_id: str | None = None,
+    addresses: Sequence[Address] | None = None,
+    port: int | None = None,
+    server_status: ServerStatus | None = None,
+) -> None:
+    """Store what the cloud gave; None leaves a value as it is. May run twice."""
+    values = {
+        "compute_instance_id": server_id,
+        "volume_id": volume_id,
+        "addresses": None if addresses is None else json.dumps([asdict(address) for address in addresses]),
+        "port": port,
+        "server_status": server_status,
+    }
+    _change(tx, instance_id, fence, {name: value for name, value in values.items() if value is not None})
+
+
+def forget_server(tx: Tx, instance_id: str, *, fence: Fence | None, server_status: ServerStatus | None) -> None:
+    """Clear server, volume, addresses and port, when the cloud has them no more. May run twice."""
+    gone = dict.fromkeys(("compute_instance_id", "volume_id", "addresses", "port"))
+    _change(tx, instance_id, fence, {**gone, "server_status": server_status})
+
+
+def record_fault(tx: Tx, instance_id: str, message: str, details: str | None, *, fence: Fence | None = None) -> None:
+    """Store why the last operation failed, instead of any earlier fault. The message is cut to 255 characters.
+
+    May run twice. Raises `NotFound`.
+    """
+    if fence is not None:
+        operations.check(tx, fence)
+    if tx.execute(select(instances.c.id).where(_live(instance_id))).first() is None:
+        raise _not_found(instance_id)
+    fault = {
+        "instance_id": instance_id,
+        "message": message[:FAULT_MESSAGE_CHARACTERS],
+        "details": details,
+        "created": utcnow(),
+    }
+    tx.execute(upsert(tx.dialect, instance_faults), fault)
+
+
+def clear_fault(tx: Tx, instance_id: str) -> None:
+    """Forget the fault, if any. May run twice."""
+    tx.execute(delete(instance_faults).where(instance_faults.c.instance_id == instance_id))
+
+
+def mark_deleted(tx: Tx, instance_id: str, *, fence: Fence | None) -> None:
+    """Hide the instance for good: the row stays, its key goes. Quota is the caller's. Raises `NotFound` the second time."""
+    now = utcnow()
+    gone = {
+        "deleted": True,
+        "deleted_at": now,
+        "task": Task.DELETED,
+        "server_status": ServerStatus.DELETED,
+        "encrypted_key": None,
+    }
+    _change(tx, instance_id, fence, gone)
+
+
+def guest_key(tx: Tx, instance_id: str) -> bytes:
+    """Return the sealing key of the instance's guest. Raises `NotFound` when the instance is absent or deleted."""
+    sealed = tx.execute(select(instances.c.encrypted_key).where(_live(instance_id))).scalar_one_or_none()
+    if sealed is None:
+        raise _not_found(instance_id)
+    return tx.vault.open(sealed)
+
+
+def charges(tx: Tx, instance_id: str) -> Mapping[Resource, int]:
+    """Return what the live instance counts for in its project's quotas: instances 1, ram in MiB, volumes in GiB."""
+    row = tx.execute(select(instances.c.ram_mib, instances.c.volume_size).where(_live(instance_id))).first()
+    if row is None:
+        raise _not_found(instance_id)
+    return {Resource.INSTANCES: 1, Resource.RAM: row.ram_mib, Resource.VOLUMES: row.volume_size or 0}
+
+
+def live_ids(tx: Tx) -> frozenset[str]:
+    """Return the ids of all instances that are not deleted."""
+    return frozenset(tx.execute(select(instances.c.id).where(instances.c.deleted == false())).scalars())
+
+
+def count(tx: Tx, *, project_id: str | None = None) -> int:
+    """Count live instances, of one project or of all."""
+    statement = select(func.count()).select_from(instances).where(instances.c.deleted == false())
+    if project_id is not None:
+        statement = statement.where(instances.c.tenant_id == project_id)
+    return int(tx.execute(statement).scalar_one())
+
+
+def _live(instance_id: str) -> Any:
+    return (instances.c.id == instance_id) & (instances.c.deleted == false())
+
+
+def _not_found(instance_id: str) -> errors.NotFound:
+    return errors.NotFound(f"Instance {instance_id} was not found.")
+
+
+def _change(tx: Tx, instance_id: str, fence: Fence | None, values: Mapping[str, object]) -> None:
+    if fence is not None:
+        operations.check(tx, fence)
+    if tx.execute(update(instances).where(_live(instance_id)).values(updated=utcnow(), **values)).rowcount == 0:
+        raise _not_found(instance_id)
+
+
+def _read(row: Row[*tuple[Any, ...]], versions: VersionRows) -> Instance:
+    (
+        instance_id, name, project_id, task, flavor_id, created, updated, size_gib, volume_type, volume_id, region, access,
+        addresses, port, server_id, server_status, replica_of, cluster_id, configuration_id, status, status_updated, heard_at,
+        agent_version, datastore_version, restarts, used_bytes, total_bytes, fault, fault_details, fault_created, replicas,
+    ) = row[:_OWN_COLUMNS]  # fmt: skip
+    return Instance(
+        id=instance_id,
+        name=name,
+        project_id=project_id,
+        task=Task(task),
+        flavor_id=flavor_id,
+        datastore_version=versions.read(row[_OWN_COLUMNS:]),
+        created=created,
+        updated=updated,
+        volume=None
+        if size_gib is None
+        else Volume(size_gib=size_gib, type=volume_type, volume_id=volume_id, used_bytes=used_bytes, total_bytes=total_bytes),
+        region=region,
+        access=None if access is None else _access(access),
+        addresses=() if addresses is None else tuple(Address(**address) for address in json.loads(addresses)),
+        port=port,
+        server_id=server_id,
+        server_status=None if server_status is None else ServerStatus(server_status),
+        guest=Guest()
+        if status is None
+        else Guest(
+            status=ServiceStatus(status),
+            status_updated=status_updated,
+            heard_at=heard_at,
+            agent_version=agent_version,
+            datastore_version=datastore_version,
+            restarts=restarts,
+        ),
+        fault=None if fault is None else Fault(message=fault, details=fault_details, created=fault_created),
+        replica_of=replica_of,
+        cluster_id=cluster_id,
+        configuration_id=configuration_id,
+        replicas=() if not replicas else tuple(sorted(replicas.split(","))),
+    )
+
+
+def _access(text: str) -> Access:
+    data = json.loads(text)
+    return Access(is_public=data["is_public"], allowed_cidrs=tuple(data["allowed_cidrs"]))

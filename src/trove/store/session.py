@@ -1,0 +1,221 @@
+"""The state database: connections, transactions and the translation of driver errors, the same on all three databases."""
+
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+
+from trove.core import errors
+from trove.store.vault import Vault
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LOCK_TIMEOUT_S = 15
+"""How long a statement waits for another transaction before it gives up with `Unavailable`."""
+
+RUN_ATTEMPTS = 8
+
+_JITTER = random.SystemRandom()
+
+_SQLITE_TRANSIENT = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+}
+# Too many connections, shutting down, lock wait timeout, deadlock, read-only, connection refused or lost.
+_MYSQL_TRANSIENT = {1020, 1040, 1053, 1203, 1205, 1213, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055}
+# Classes: connection lost, too few resources, operator intervention, serialization failure and deadlock, system error.
+_POSTGRESQL_TRANSIENT = ("08", "53", "57", "40", "55P03", "58", "25006")
+
+
+class OutcomeUnknown(errors.Unavailable):
+    """The connection was lost during COMMIT: the change may or may not have happened. `Database.run` does not repeat it."""
+
+    code = "outcome_unknown"
+
+
+class Tx:
+    """One open transaction. Valid inside its `with` block and in its thread only."""
+
+    __slots__ = ("connection", "dialect", "vault", "writable")
+
+    def __init__(self, connection: Connection, vault: Vault, dialect: str, *, writable: bool) -> None:
+        self.connection = connection
+        self.vault = vault
+        self.dialect = dialect
+        self.writable = writable
+
+    def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> CursorResult[*tuple[Any, ...]]:
+        """Execute one statement; with a list of mappings, once for each of them (executemany)."""
+        return self.connection.execute(statement, parameters)
+
+
+class Database:
+    """The state database behind `url`. Thread-safe. One object a process.
+
+    `sqlite:////abs/path`, `mysql+pymysql://…` (MySQL and MariaDB) or `postgresql+psycopg://…`.
+    """
+
+    def __init__(self, url: str, *, vault: Vault, pool_size: int = 10) -> None:
+        self.vault = vault
+        self._engine = _engine(make_url(url), pool_size)
+        name = self._engine.dialect.name
+        self.dialect = "mysql" if name == "mariadb" else name
+        # SQLite has one writer at a time and makes the others poll: threads of this process queue here instead.
+        self._turn: threading.Lock | None = threading.Lock() if self.dialect == "sqlite" else None
+        self._thread = threading.local()
+
+    def __repr__(self) -> str:
+        return f"<Database {self._engine.url.render_as_string(hide_password=True)}>"
+
+    @property
+    def engine(self) -> Engine:
+        """Return the SQLAlchemy engine, for migrations and tests."""
+        return self._engine
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """Open a transaction that may write: committed at the end of the block, rolled back when the block raises.
+
+        Deadlocks, lock timeouts and lost connections become `Unavailable`; repeating is the caller's (see `run`).
+        Not reentrant in one thread.
+        """
+        if getattr(self._thread, "writing", False):
+            raise RuntimeError("a write transaction is already open in this thread")
+        self._take_turn()
+        self._thread.writing = True
+        try:
+            with self._connected("BEGIN IMMEDIATE") as connection:
+                yield Tx(connection, self.vault, self.dialect, writable=True)
+                _commit(connection)
+        finally:
+            self._thread.writing = False
+            if self._turn is not None:
+                self._turn.release()
+
+    @contextmanager
+    def reading(self) -> Iterator[Tx]:
+        """Open a transaction for reading only; errors as in `transaction`."""
+        with self._connected("BEGIN") as connection:
+            yield Tx(connection, self.vault, self.dialect, writable=False)
+
+    def run(self, fn: Callable[Concatenate[Tx, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call `fn(tx, …)` in a transaction and return its result; repeat it, with jitter, while it meets `Unavailable`.
+
+        `fn` may run several times, each time in a fresh transaction after the former was rolled back.
+        """
+        for attempt in range(1, RUN_ATTEMPTS + 1):
+            try:
+                with self.transaction() as tx:
+                    return fn(tx, *args, **kwargs)
+            except OutcomeUnknown:
+                raise
+            except errors.Unavailable:
+                if attempt == RUN_ATTEMPTS:
+                    raise
+                time.sleep(_JITTER.uniform(0.2, 1.0) * min(0.01 * 2**attempt, 1.0))
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Close idle connections. May run twice."""
+        self._engine.dispose()
+
+    def _take_turn(self) -> None:
+        if self._turn is not None and not self._turn.acquire(timeout=LOCK_TIMEOUT_S):
+            raise errors.Unavailable("The state database is busy; try again.")
+
+    @contextmanager
+    def _connected(self, begin: str) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                if self._turn is not None:
+                    # The driver leaves transactions to us (isolation_level None): reads and writes begin differently.
+                    connection.connection.driver_connection.execute(begin)  # type: ignore[union-attr]
+                yield connection
+        except (DBAPIError, PoolTimeout, sqlite3.Error) as error:
+            if is_transient(error):
+                raise errors.Unavailable("The state database does not answer now; try again.") from error
+            raise
+
+
+def is_transient(error: Exception) -> bool:
+    """Tell whether a driver error means that the database is busy or out of reach, so that a repeat may succeed."""
+    if isinstance(error, PoolTimeout):
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if isinstance(cause, sqlite3.Error):
+        return (getattr(cause, "sqlite_errorcode", 0) & 0xFF) in _SQLITE_TRANSIENT
+    sqlstate = getattr(cause, "sqlstate", None)
+    if sqlstate is not None:
+        return str(sqlstate).startswith(_POSTGRESQL_TRANSIENT)
+    if type(cause).__module__.startswith("psycopg"):
+        return type(cause).__name__ == "OperationalError"
+    arguments: tuple[Any, ...] = getattr(cause, "args", ())
+    return bool(arguments) and arguments[0] in _MYSQL_TRANSIENT
+
+
+def _commit(connection: Connection) -> None:
+    try:
+        connection.commit()
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise OutcomeUnknown("The state database was lost while it stored a change.") from error
+        raise
+
+
+def _engine(url: URL, pool_size: int) -> Engine:
+    backend = url.get_backend_name()
+    common: dict[str, Any] = {"hide_parameters": True, "poolclass": QueuePool, "pool_timeout": 30}
+    if backend == "sqlite":
+        in_memory = url.database in {None, "", ":memory:"}
+        size, overflow = (1, 0) if in_memory else (pool_size, 4 * pool_size)
+        arguments: dict[str, Any] = {"timeout": LOCK_TIMEOUT_S, "check_same_thread": False}
+        engine = create_engine(url, connect_args=arguments, pool_size=size, max_overflow=overflow, **common)
+        event.listen(engine, "connect", _prepare_sqlite)
+        return engine
+    common |= {
+        "pool_pre_ping": True,
+        "pool_recycle": 1800,
+        "pool_size": pool_size,
+        "max_overflow": 2 * pool_size,
+        "isolation_level": "READ COMMITTED",
+    }
+    if backend == "postgresql":
+        # Milliseconds. The server ends a wait for a lock, so that a stuck peer cannot block this process for ever.
+        arguments = {"connect_timeout": 10, "options": f"-c lock_timeout={LOCK_TIMEOUT_S * 1000} -c timezone=UTC"}
+        return create_engine(url, connect_args=arguments, **common)
+    arguments = {
+        "connect_timeout": 10,
+        "charset": "utf8mb4",
+        "init_command": f"SET SESSION innodb_lock_wait_timeout={LOCK_TIMEOUT_S}, time_zone='+00:00'",
+    }
+    return create_engine(url, connect_args=arguments, **common)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",  # what was answered with 202 survives a power cut
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+        "cache_size=-16000",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()

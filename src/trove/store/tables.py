@@ -1,0 +1,231 @@
+"""The tables of the state database. Times are naive UTC with microseconds in the database, aware outside."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC in Python, naive UTC with microseconds in the database."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the column type; MySQL's has no fractions unless asked."""
+        return mysql.DATETIME(fsp=6) if dialect.name in {"mysql", "mariadb"} else DateTime()
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn an aware time into naive UTC; a naive one is a mistake of the caller."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
+        return (value if value.tzinfo is UTC else value.astimezone(UTC)).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn naive UTC into an aware time."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+LongBinary = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+Id = String(36)
+
+LIST_INDEX = "ix_instances_tenant_id_deleted_created_id"
+"""Live instances of a project in the order of the list: a page is one short walk on it."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# The binary collation makes names compare alike on all databases.
+_MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+_MARIADB: dict[str, Any] = {key.replace("mysql", "mariadb"): value for key, value in _MYSQL.items()}
+
+
+def _table(name: str, *items: Column[Any] | Index | UniqueConstraint) -> "Table[Any]":
+    return Table(name, metadata, *items, **_MYSQL, **_MARIADB)
+
+
+datastores = _table(
+    "datastores",
+    Column("id", Id, primary_key=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("default_version_id", Id),
+)
+
+datastore_versions = _table(
+    "datastore_versions",
+    Column("id", Id, primary_key=True),
+    Column("datastore_id", Id, ForeignKey("datastores.id"), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("version", String(255), nullable=False),
+    Column("manager", String(255), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("image_id", String(255)),
+    Column("image_tags", String(255), nullable=False),
+    Column("packages", String(511), nullable=False),
+    Column("registry_ext", String(255)),
+    Column("repl_strategy", String(255)),
+    UniqueConstraint("datastore_id", "name", "version"),
+)
+
+datastore_version_metadata = _table(
+    "datastore_version_metadata",
+    Column("id", Id, primary_key=True),
+    Column("datastore_version_id", Id, ForeignKey("datastore_versions.id", ondelete="CASCADE"), nullable=False),
+    Column("key", String(128), nullable=False),
+    Column("value", String(128), nullable=False),
+    UniqueConstraint("datastore_version_id", "key", "value"),
+)
+
+instances = _table(
+    "instances",
+    Column("id", Id, primary_key=True),
+    Column("created", UtcDateTime, nullable=False),
+    Column("updated", UtcDateTime, nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("tenant_id", String(64), nullable=False),
+    Column("task", String(32), nullable=False),
+    Column("task_start_time", UtcDateTime),
+    Column("flavor_id", String(255), nullable=False),
+    Column("ram_mib", Integer, nullable=False),
+    Column("volume_size", Integer),
+    Column("volume_type", String(255)),
+    Column("volume_id", String(255)),
+    Column("compute_instance_id", String(255)),
+    Column("server_status", String(64)),
+    Column("addresses", LongText),
+    Column("port", Integer),
+    Column("datastore_version_id", Id, ForeignKey("datastore_versions.id", ondelete="SET NULL"), index=True),
+    Column("configuration_id", Id),
+    Column("slave_of_id", Id, index=True),
+    Column("cluster_id", Id, index=True),
+    Column("shard_id", Id),
+    Column("type", String(64)),
+    Column("region_id", String(255)),
+    Column("availability_zone", String(255)),
+    Column("access", LongText),
+    Column("encrypted_key", LongBinary),
+    Column("deleted", Boolean, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    Index(LIST_INDEX, "tenant_id", "deleted", "created", "id"),
+)
+
+instance_faults = _table(
+    "instance_faults",
+    Column("instance_id", Id, ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
+    Column("message", String(255), nullable=False),
+    Column("details", LongText),
+    Column("created", UtcDateTime, nullable=False),
+)
+
+service_statuses = _table(
+    "service_statuses",
+    Column("instance_id", Id, primary_key=True),
+    Column("status", String(64), nullable=False),
+    Column("status_updated", UtcDateTime, nullable=False),
+    Column("sent", UtcDateTime),
+    Column("heard_at", UtcDateTime),
+    Column("agent_version", String(255)),
+    Column("datastore_version", String(255)),
+    Column("restarts", Integer, nullable=False),
+    Column("volume_used_bytes", BigInteger),
+    Column("volume_total_bytes", BigInteger),
+)
+
+guest_jobs = _table(
+    "guest_jobs",
+    Column("instance_id", Id, primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("kind", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("sent", UtcDateTime, nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("step", String(255), nullable=False),
+    Column("error", LongText),
+    Column("result", LongText),
+)
+
+operations = _table(
+    "operations",
+    Column("id", Id, primary_key=True),
+    Column("kind", String(64), nullable=False),
+    Column("resource_type", String(32), nullable=False),
+    Column("resource_id", Id, nullable=False),
+    Column("project_id", String(64), nullable=False),
+    Column("user_id", String(255), nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("step", String(255), nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("owner", String(255)),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("updated", UtcDateTime, nullable=False),
+    Column("deadline", UtcDateTime, nullable=False),
+    Column("started", UtcDateTime),
+    Column("finished", UtcDateTime),
+    Column("error", LongText),
+    Column("args", LongText, nullable=False),
+    Column("secrets", LongBinary),
+    Index(None, "project_id", "created", "id"),
+    Index(None, "resource_id", "created", "id"),
+    Index(None, "state", "created", "id"),
+)
+
+quotas = _table(
+    "quotas",
+    Column("tenant_id", String(64), primary_key=True),
+    Column("resource", String(32), primary_key=True),
+    Column("hard_limit", BigInteger, nullable=False),
+)
+
+quota_usages = _table(
+    "quota_usages",
+    Column("tenant_id", String(64), primary_key=True),
+    Column("resource", String(32), primary_key=True),
+    Column("in_use", BigInteger, nullable=False),
+)
+
+root_enabled_history = _table(
+    "root_enabled_history",
+    Column("id", Id, primary_key=True),
+    Column("user", String(255), nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
+)
+
+workflow_items = _table(
+    "workflow_items",
+    Column("flow_id", String(64), primary_key=True),
+    Column("path", String(191), primary_key=True),
+    Column("value", LongBinary, nullable=False),
+)

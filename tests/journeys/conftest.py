@@ -1,0 +1,20 @@
+"""One stack shared by the journeys that leave it as they found it; the others bring up their own."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.support.stack import Stack, stack
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of the shared stack in one worker of xdist, so that it is brought up once."""
+    for item in items:
+        if "shared" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("shared-stack"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[Stack]:
+    """Return the shared stack. A test deletes what it creates."""
+    with stack() as running:
+        yield running

@@ -1,0 +1,44 @@
+"""A driver on a host, in a process of its own that answers pickled calls: so that a test by root can drive it as nobody.
+
+Started as `python engine_worker.py`; each request is `(path, args, kwargs)`, such as `("driver.start", (), {})`.
+"""
+
+import pickle
+import sys
+import traceback
+from functools import reduce
+
+
+def main() -> None:
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    settings, manager = pickle.load(requests)
+    from trove.datastores import registry
+    from trove.guestagent.host import SandboxedHost
+
+    class Roots:
+        host = SandboxedHost(settings)
+        driver = registry.driver(manager, host)
+
+        @staticmethod
+        def prepare(config: str) -> list[tuple[str, int]]:
+            steps: list[tuple[str, int]] = []
+            Roots.driver.prepare(config=config, progress=lambda step, percent: steps.append((step, percent)))
+            return steps
+
+    while True:
+        try:
+            path, args, kwargs = pickle.load(requests)
+        except EOFError:
+            return
+        try:
+            found = reduce(getattr, path.split("."), Roots)
+            answer = ("ok", found(*args, **kwargs) if callable(found) else found)
+        except Exception as error:
+            traceback.print_exc()
+            answer = ("error", error)
+        pickle.dump(answer, answers)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

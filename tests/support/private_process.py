@@ -1,0 +1,85 @@
+"""Runs a real server for a test as an unprivileged user, so that it dies with the test whatever happens."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+START_TIMEOUT_S = 60
+
+
+def program(path: str, package: str) -> str:
+    """Return the path of a program; fail naming the command that installs it."""
+    found = shutil.which(path)
+    if found is None:
+        raise RuntimeError(f"{path} is missing; install it with: apt-get install --no-install-recommends {package}")
+    return found
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a TCP port that is free now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def private_directory(prefix: str) -> Iterator[Path]:
+    """Make a directory that the unprivileged user owns, and remove it. Not pytest's: that is closed to other users."""
+    directory = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        directory.chmod(0o711)
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(directory, nobody.pw_uid, nobody.pw_gid)
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def unprivileged(command: Sequence[str]) -> list[str]:
+    """Return the command that runs `command` as nobody when we are root, and kills it when its parent dies."""
+    user = ["--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
+    return ["setpriv", *user, "--pdeathsig=KILL", *command]
+
+
+def run_unprivileged(command: Sequence[str], *, cwd: Path) -> None:
+    """Run a command to its end; fail with its output."""
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": str(cwd), "TMPDIR": str(cwd)}
+    done = subprocess.run(
+        unprivileged(command), cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+
+
+@contextmanager
+def serving(command: Sequence[str], *, cwd: Path, ready: Callable[[], bool], stop: signal.Signals) -> Iterator[None]:
+    """Run a server; wait until it is `ready`; end it with `stop`."""
+    log = cwd / "server.log"
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": str(cwd), "TMPDIR": str(cwd)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            unprivileged(command), cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    try:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{command[0]} did not start:\n{log.read_text(errors='replace')[-3000:]}")
+            time.sleep(0.05)
+        yield
+    finally:
+        process.send_signal(stop)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

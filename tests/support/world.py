@@ -1,0 +1,229 @@
+"""A whole control plane in memory: real SQLite store, memory cloud and bus, a real conductor, guests that follow a script."""
+
+import configparser
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trove.bus.contract import CONDUCTOR_TOPIC, GuestCredential, Message, Subscription, guest_topic
+from trove.bus.memory import MemoryBus
+from trove.cloud.contract import ServerSpec
+from trove.cloud.memory import MemoryCloud
+from trove.conductor.manager import Manager as Conductor
+from trove.core.accounts import Database as NewDatabase
+from trove.core.accounts import User
+from trove.core.callers import Caller
+from trove.core.json import JSON
+from trove.operations.doors import Doors, Limits, Settings
+from trove.operations.instance.create import CreateInstance
+from trove.store import datastores, schema
+from trove.store.session import Database
+from trove.store.vault import Vault
+from trove.taskmanager.runner import Runner
+from trove.workflow.engine import Probe
+from trove.workflow.locks import Locks
+
+PROJECT = "p1"
+CALLER = Caller(project_id=PROJECT, user_id="u1", request_id="req-1")
+PASSWORD = "s3cr3t-of-a-tenant"
+
+
+def until(condition: Callable[[], object], *, seconds: float = 20.0, what: str = "the condition") -> None:
+    """Wait until `condition` holds; fail after a deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
+        time.sleep(0.01)
+
+
+def request(**changes: object) -> CreateInstance:
+    """Return a request for an instance with a database and a user."""
+    values: dict[str, object] = {
+        "name": "orders",
+        "flavor_ref": "2",
+        "volume_size_gib": 2,
+        "datastore_type": "mariadb",
+        "databases": (NewDatabase(name="shop"),),
+        "users": (User(name="ann", password=PASSWORD, databases=("shop",)),),
+    }
+    return CreateInstance(**{**values, **changes})  # type: ignore[arg-type]
+
+
+class RecordedAnnouncer:
+    """Remembers what was announced; delivers nothing: tests run what they want."""
+
+    def __init__(self) -> None:
+        self.announced: list[str] = []
+
+    def announce(self, operation_id: str) -> None:
+        self.announced.append(operation_id)
+
+
+class MemoryAdmission:
+    """Lets guests onto the memory bus, which asks nobody."""
+
+    def __init__(self) -> None:
+        self.admitted: set[str] = set()
+
+    def admit(self, instance_id: str) -> GuestCredential:
+        self.admitted.add(instance_id)
+        return GuestCredential(url=f"memory://{instance_id}:{PASSWORD}@bus")
+
+    def readmit(self, instance_ids: Iterable[str]) -> None:
+        self.admitted.update(instance_ids)
+
+    def expel(self, instance_id: str) -> None:
+        self.admitted.discard(instance_id)
+
+
+@dataclass
+class Script:
+    """How guests behave. `failing` maps a kind of job to the words it fails with; `silent` kinds are never reported."""
+
+    failing: dict[str, str] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    status: str = "healthy"
+
+
+class FakeGuests:
+    """Guest agents of all servers that were booted. Jobs are named, and done once for a name."""
+
+    def __init__(self, bus: MemoryBus, script: Script) -> None:
+        self._bus = bus
+        self._script = script
+        self._served: dict[str, Subscription] = {}
+        self._lock = threading.Lock()
+        self.done: dict[tuple[str, str], str] = {}
+        self.jobs: list[tuple[str, str, Mapping[str, JSON]]] = []
+        self.forgotten: list[str] = []
+
+    def boot(self, spec: ServerSpec) -> None:
+        parser = configparser.RawConfigParser()
+        parser.read_string(spec.files["guest_info.conf"].decode())
+        assert parser["DEFAULT"]["guest_id"] == spec.instance_id
+        with self._lock:
+            if spec.instance_id not in self._served:
+                handler = self._handler(spec.instance_id)
+                self._served[spec.instance_id] = self._bus.serve(guest_topic(spec.instance_id), handler, workers=1)
+
+    def beat(self, instance_id: str, status: str | None = None) -> None:
+        """Send a heartbeat."""
+        body: dict[str, JSON] = {
+            "status": status or self._script.status,
+            "agent_version": "1",
+            "datastore_version": "10.11.6",
+            "restarts": 0,
+            "volume_used_bytes": 1,
+            "volume_total_bytes": 2,
+        }
+        self._bus.as_principal(instance_id).cast(CONDUCTOR_TOPIC, "heartbeat", body)
+
+    def stop(self) -> None:
+        for subscription in self._served.values():
+            subscription.stop()
+
+    def _handler(self, instance_id: str) -> Callable[[Message], JSON]:
+        def handle(message: Message) -> JSON:
+            if message.method == "start_job":
+                self._do(instance_id, message.args)
+            elif message.method == "forget_jobs":
+                names = message.args["names"]
+                assert isinstance(names, list)
+                self.forgotten += [str(name) for name in names]
+            return None
+
+        return handle
+
+    def _do(self, instance_id: str, args: Mapping[str, JSON]) -> None:
+        name, kind, given = str(args["name"]), str(args["kind"]), args["args"]
+        assert isinstance(given, dict)
+        if kind in self._script.silent:
+            return
+        error = self._script.failing.get(kind)
+        if (instance_id, name) not in self.done:
+            self.done[instance_id, name] = kind
+            self.jobs.append((instance_id, kind, given))
+            self._report(instance_id, name, kind, "RUNNING", 40)
+        self._report(instance_id, name, kind, "FAILED" if error else "DONE", 100, error)
+        if not error:
+            self.beat(instance_id)
+
+    def _report(self, instance_id: str, name: str, kind: str, state: str, percent: int, error: str | None = None) -> None:
+        body: dict[str, JSON] = {
+            "name": name,
+            "kind": kind,
+            "state": state,
+            "percent": percent,
+            "step": "working",
+            "error": error,
+            "result": None,
+        }
+        self._bus.as_principal(instance_id).cast(CONDUCTOR_TOPIC, "report_job", body)
+
+
+@dataclass
+class World:
+    """Everything in one place."""
+
+    database: Database
+    cloud: MemoryCloud
+    bus: MemoryBus
+    admission: MemoryAdmission
+    announcer: RecordedAnnouncer
+    guests: FakeGuests
+    script: Script
+    doors: Doors
+    lock_dir: Path
+
+    def runner(self, *, doors: Doors | None = None, probe: Probe | None = None, workers: int = 2) -> Runner:
+        """Return a fresh runner, as of a task manager that has just started."""
+        locks = Locks(f"file://{self.lock_dir}", "tester")
+        return Runner(doors or self.doors, locks=locks, owner="tester", workers=workers, probe=probe)
+
+
+@contextmanager
+def world(directory: Path, *, database: type[Database] = Database, settings: Settings | None = None) -> Iterator[World]:
+    """Build a world below `directory` and take it down again."""
+    vault = Vault([Vault.new_key()])
+    store = database(f"sqlite:///{directory}/trove.sqlite", vault=vault)
+    schema.upgrade(store)
+    with store.transaction() as tx:
+        datastores.put_datastore(tx, "mariadb")
+        version = datastores.put_version(tx, "mariadb", "10.11", manager="mariadb", version="10.11.6", image_id="host")
+        datastores.put_datastore(tx, "mariadb", version.id)
+    bus = MemoryBus()
+    script = Script()
+    guests = FakeGuests(bus, script)
+    cloud = MemoryCloud(on_boot=guests.boot)
+    admission, announcer = MemoryAdmission(), RecordedAnnouncer()
+    doors = Doors(
+        database=store,
+        cloud=cloud,
+        bus=bus,
+        admission=admission,
+        announcer=announcer,
+        settings=settings or Settings(limits=Limits(), default_datastore="mariadb"),
+    )
+    conductor = bus.serve_batches(CONDUCTOR_TOPIC, Conductor(store), max_wait_s=0.002)
+    lock_dir = directory / "locks"
+    lock_dir.mkdir()
+    try:
+        yield World(
+            database=store,
+            cloud=cloud,
+            bus=bus,
+            admission=admission,
+            announcer=announcer,
+            guests=guests,
+            script=script,
+            doors=doors,
+            lock_dir=lock_dir,
+        )
+    finally:
+        guests.stop()
+        conductor.stop()
+        bus.close()
+        store.close()

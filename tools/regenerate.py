@@ -1,0 +1,86 @@
+"""Writes the generated files again: the samples in etc/trove, and the table of what works in README.md.
+
+`make generate`, and `make check` followed by `git diff --exit-code`, so that none of them is ever edited by hand or forgotten.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from trove.datastores import registry
+from trove.datastores.contract import Facet
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+BEGIN, END = "<!-- support:begin -->", "<!-- support:end -->"
+
+
+def samples() -> None:
+    """Write trove.conf.sample and policy.yaml.sample, and the copy of api-paste.ini that trove-local carries."""
+    etc = ROOT / "etc" / "trove"
+    for program, name in (
+        ("oslo-config-generator", "trove.conf.sample"),
+        ("oslopolicy-sample-generator", "policy.yaml.sample"),
+    ):
+        subprocess.run([BIN / program, "--namespace", "trove", "--output-file", etc / name], check=True)
+    copy = ROOT / "src" / "trove" / "cmd" / "local" / "api-paste.ini"
+    copy.write_bytes((etc / "api-paste.ini").read_bytes())
+
+
+def support_tables() -> str:
+    """Return the tables: engines by facet from their specs, clouds by subject from the conformance tests they pass."""
+    return "\n".join(["", *_engines(), "", *_clouds(), ""])
+
+
+def _engines() -> Iterator[str]:
+    facets = [facet for facet in Facet if any(facet in registry.spec(manager).facets for manager in registry.managers())]
+    yield _row("Engine", "Versions", *(facet.value.replace("_", " ") for facet in facets))
+    yield _rule(2 + len(facets))
+    for manager in registry.managers():
+        spec = registry.spec(manager)
+        yield _row(spec.title, ", ".join(spec.usable_versions), *("yes" if facet in spec.facets else "" for facet in facets))
+
+
+def _clouds() -> Iterator[str]:
+    """Yield a table of the clouds by what the conformance suite proves of each."""
+    suite = ROOT / "tests" / "conformance" / "cloud"
+    subjects = {path.stem.removeprefix("test_").replace("_", " "): _tests_in(path) for path in sorted(suite.glob("test_*.py"))}
+    yield _row("Cloud conformance", "Promises kept by every cloud")
+    yield _rule(2)
+    for subject, promises in subjects.items():
+        yield _row(subject, "; ".join(promises))
+
+
+def _tests_in(path: Path) -> list[str]:
+    found = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+    return [node.name.removeprefix("test_").replace("_", " ") for node in found if node.name.startswith("test_")]
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _rule(columns: int) -> str:
+    return "|" + " --- |" * columns
+
+
+def put_between(text: str, begin: str, end: str, content: str) -> str:
+    """Return `text` with what stands between two marker lines replaced."""
+    head, found, rest = text.partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"README.md has lost its markers {begin} … {end}")
+    return f"{head}{begin}\n{content}\n{end}{tail}"
+
+
+def main() -> None:
+    """Write every generated file."""
+    samples()
+    readme = ROOT / "README.md"
+    readme.write_text(put_between(readme.read_text(), BEGIN, END, support_tables()))
+
+
+if __name__ == "__main__":
+    main()
