@@ -1,5 +1,4 @@
 import pytest
-
 from tests.support.http_api import serving_api
 
 

@@ -6,9 +6,9 @@ import os
 
 import pytest
 from oslo_policy import opts
-
 from tests.http.test_instances import SMALL, error
 from tests.support.http_api import PASSWORD, PROJECT, USERS, basic, oslo_conf, serving_api, write_accounts
+
 from trove.api.filters import basicauth
 from trove.api.policies import enforcement, list_rules
 from trove.api.routes import ROUTES

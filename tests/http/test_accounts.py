@@ -1,11 +1,14 @@
 """Databases, users, grants and root, in conversation with a guest."""
 
-import pytest
+from urllib.parse import parse_qsl, quote, urlparse
 
+import pytest
 from tests.http.test_instances import error
-from tests.support.http_api import PASSWORD
+from tests.support.http_api import PASSWORD, serving_api
+
 from trove.core.errors import GuestError, Unavailable
 from trove.core.status import ServiceStatus
+from trove.operations.doors import Settings
 
 NAMES = ["shop", "a'b\"c`d", "100%_é", "ключ", "x" * 64, "semi;colon", "back\\slash", "dot.ted", "sp ace", "q?a#b&c=d+e"]
 
@@ -31,8 +34,6 @@ def test_openstacksdk_sends_one_database_singly(api):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_that_are_accepted_can_be_addressed(api, name):
-    from urllib.parse import quote
-
     instance_id = api.active()
     databases, users = f"/instances/{instance_id}/databases", f"/instances/{instance_id}/users"
     assert api.post(databases, {"databases": [{"name": name}]}).status_code == 202
@@ -78,8 +79,6 @@ def test_wrong_databases_never_reach_the_guest(api, body):
 
 
 def test_pages_of_users_follow_their_links_as_python_troveclient_does(api):
-    from urllib.parse import parse_qsl, urlparse
-
     path = f"/instances/{api.active()}/users"
     names = ["50%", "a&b", "a+b", "a b", "zoë"]
     api.post(path, {"users": [{"name": name, "password": "pw"} for name in names]})
@@ -226,9 +225,6 @@ def test_an_instance_that_is_built_is_not_asked(api):
 
 
 def test_a_silent_guest_is_unavailable_and_does_not_hang(tmp_path):
-    from tests.support.http_api import serving_api
-    from trove.operations.doors import Settings
-
     with serving_api(tmp_path, operations=Settings(default_datastore="mariadb", guest_call_timeout_s=0.05)) as api:
         error(api.get(f"/instances/{api.active(guest=False)}/users"), 503, "serviceUnavailable")
 

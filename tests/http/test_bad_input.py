@@ -2,13 +2,14 @@
 
 import json
 import logging
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from tests.http.test_instances import SMALL, UNKNOWN, error
 from tests.support.http_api import serving_api
+
 from trove.api.routes import ROUTES
 
 MIB = 1024 * 1024
@@ -166,8 +167,8 @@ def test_creations_with_something_missing(api, missing):
 def test_all_that_is_wrong_is_said_at_once(api):
     message = error(api.post("/instances", {"instance": {"name": "", "volume": {"size": 0}}}), 400, "badRequest")
     assert message == (
-        "Validation error: instance['name'] '' is too short (at least 1); instance['name'] '' needs at least one letter or digit; "
-        "instance['volume']['size'] 0 is less than the minimum of 1."
+        "Validation error: instance['name'] '' is too short (at least 1); "
+        "instance['name'] '' needs at least one letter or digit; instance['volume']['size'] 0 is less than the minimum of 1."
     )
 
 
@@ -268,8 +269,6 @@ def test_no_bytes_whatever_make_the_service_fail(long_lived, raw):
     query=st.text(st.characters(codec="ascii", exclude_characters="#"), max_size=30),
 )
 def test_no_path_or_query_whatever_makes_the_service_fail(long_lived, path, query):
-    from urllib.parse import quote
-
     api, instance_id = long_lived
     for start in ("/instances", f"/instances/{instance_id}/users", "/operations", "/datastores"):
         result = api.get(f"{start}/{quote(path)}", query_string=quote(query, safe="&=%+"))

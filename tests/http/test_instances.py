@@ -3,8 +3,8 @@
 import re
 
 import pytest
-
 from tests.support.http_api import PROJECT
+
 from trove.core.status import ServiceStatus
 
 UNKNOWN = "11111111-2222-4333-8444-555555555555"

@@ -9,9 +9,9 @@ import urllib.error
 import urllib.request
 
 import pytest
-
 from tests.http.test_instances import error
 from tests.support.http_api import PASTE_FILE, PROJECT, basic, serving_api
+
 from trove.core.errors import CloudError, Unavailable
 from trove.store import datastores
 

@@ -8,12 +8,13 @@ import sys
 import traceback
 from functools import reduce
 
+from trove.datastores import registry
+from trove.guestagent.host import SandboxedHost
+
 
 def main() -> None:
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     settings, manager = pickle.load(requests)
-    from trove.datastores import registry
-    from trove.guestagent.host import SandboxedHost
 
     class Roots:
         host = SandboxedHost(settings)

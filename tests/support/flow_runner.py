@@ -16,7 +16,7 @@ from trove.workflow import engine
 
 
 def main() -> None:
-    """Run the flow `flow_id` on the database `url`; log deeds to the file `log`; die at `die` = [task, moment]; print the end."""
+    """Run the flow `flow_id` on the database `url`; log deeds to file `log`; die at `die` = [task, moment]; print the end."""
     orders = json.load(sys.stdin)
     log = Path(orders["log"])
 
@@ -44,9 +44,7 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     database = Database(orders["url"], vault=Vault([Vault.new_key()]))
-    outcome = engine.run(
-        orders["flow_id"], flow, paths=Paths(database), store={"password": orders["password"]}, probe=probe
-    )
+    outcome = engine.run(orders["flow_id"], flow, paths=Paths(database), store={"password": orders["password"]}, probe=probe)
     json.dump({"state": outcome.state, "error": str(outcome.error), "kind": type(outcome.error).__name__}, sys.stdout)
     database.close()
 

@@ -1,4 +1,4 @@
-"""Machines for guest agents in tests: directories of an unprivileged user, an address, a worker or a real agent, and no leftovers."""
+"""Machines for guest agents in tests: directories of an unprivileged user, an address, a worker or an agent; no leftovers."""
 
 import base64
 import json
@@ -46,7 +46,7 @@ def as_guest(argv: Sequence[str]) -> list[str]:
     closed = {Path(place).resolve().parts[1] for place in (sys.base_prefix, sys.prefix, _SOURCE)}
     mounts: list[str] = []
     for top in sorted(closed):
-        if not os.stat(f"/{top}").st_mode & 0o001:
+        if not Path("/", top).stat().st_mode & 0o001:
             mounts += ["--tmpfs", f"/{top}"]
     if mounts:
         for place in (sys.base_prefix, sys.prefix, str(_SOURCE), str(_WORKER.parent)):
@@ -54,6 +54,11 @@ def as_guest(argv: Sequence[str]) -> list[str]:
     wrapper = ["bwrap", "--dev-bind", "/", "/", *mounts, "--"] if mounts else []
     drop = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
     return [*wrapper, *drop, *argv]
+
+
+def agent_command(*options: str) -> list[str]:
+    """Return the command line of the guest agent as the unprivileged user."""
+    return as_guest([sys.executable, "-B", "-m", "trove.cmd.guestagent", *options])
 
 
 def marked_processes(instance_id: str) -> list[int]:
@@ -89,7 +94,9 @@ class Worker:
         return value
 
     def kill(self) -> None:
-        """Kill it without warning; a sandbox around it goes with it."""
+        """Kill it without warning; a sandbox around it goes with it. May run twice."""
+        if self._process.poll() is not None:
+            return
         for pid in _descendants(self._process.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -159,10 +166,10 @@ class Machine:
 
     def agent(self, folder: Path) -> subprocess.Popen[bytes]:
         """Start a real guest agent; its log goes to `agent.log`."""
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_SOURCE), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = as_guest([sys.executable, "-m", "trove.cmd.guestagent", "--config-dir", str(folder)])
         with (self.root / "agent.log").open("ab") as log:
-            made = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=environment)
+            made = subprocess.Popen(
+                agent_command("--config-dir", str(folder)), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
+            )
         self.agents.append(made)
         return made
 
@@ -182,12 +189,13 @@ class Machine:
             return pid if pid in marked_processes(self.instance_id) else None
         return None
 
-    def clean(self) -> None:
-        """Kill everything and remove everything. May run twice."""
+    def stop_all(self) -> None:
+        """Kill everything. May run twice."""
         for agent in self.agents:
-            for pid in _descendants(agent.pid):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            if agent.poll() is None:
+                for pid in _descendants(agent.pid):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
             agent.wait(10)
         for worker in self.workers:
             worker.kill()
@@ -200,6 +208,10 @@ class Machine:
             return not left
 
         wait_for(gone, "the end of the database server")
+
+    def clean(self) -> None:
+        """Kill everything and remove everything."""
+        self.stop_all()
         shutil.rmtree(self.root)
 
 
@@ -229,10 +241,9 @@ def machines_directory() -> Iterator[Path]:
 
 def make_template(parent: Path, manager: str) -> Path:
     """Prepare a template by the agent's own command."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_SOURCE), "PYTHONDONTWRITEBYTECODE": "1"}
     target = parent / f"template-{manager}"
-    command = [sys.executable, "-m", "trove.cmd.guestagent", "--make-template", str(target), "--manager", manager]
-    done = subprocess.run(as_guest(command), capture_output=True, cwd="/", env=environment, check=False, text=True, timeout=120)
+    command = agent_command("--make-template", str(target), "--manager", manager)
+    done = subprocess.run(command, capture_output=True, cwd="/", check=False, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return target
 

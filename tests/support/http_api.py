@@ -16,6 +16,8 @@ from typing import Any
 
 import bcrypt
 from falcon import testing
+from granian.constants import Interfaces
+from granian.server.mt import MTServer
 from oslo_config import cfg
 
 from trove.api.app import load
@@ -260,10 +262,10 @@ def basic(user: str, password: str = PASSWORD) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def oslo_conf() -> Any:
-    """Return an oslo.config object without files."""
+def oslo_conf(*files: Path) -> Any:
+    """Return an oslo.config object that reads these files only."""
     conf = cfg.ConfigOpts()
-    conf([], project="trove", default_config_files=[], default_config_dirs=[])
+    conf([], project="trove", default_config_files=[str(path) for path in files], default_config_dirs=[])
     return conf
 
 
@@ -327,8 +329,6 @@ def serving_api(directory: Path, *, operations: Settings | None = None, **settin
 
 def main(directory: str, port: str) -> None:
     """Serve the API with Granian, as trove-api does, until SIGTERM."""
-    from granian.constants import Interfaces
-    from granian.server.mt import MTServer
 
     class Server(MTServer):
         def _check_gil(self) -> None:

@@ -91,7 +91,9 @@ def _environment() -> str:
         shutil.rmtree(home, ignore_errors=True)
         cache.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", KEYSTONE, "waitress"], check=True)
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", KEYSTONE, "waitress"], check=True
+        )
         (home / "ready").touch()
     return str(python)
 
@@ -165,7 +167,10 @@ def _populate(url: str, trove_url: str) -> dict[str, str]:
 
 def login(url: str, user: str, password: str, project: str) -> str:
     """Return a token of `user` for `project`."""
-    identity = {"methods": ["password"], "password": {"user": {"name": user, "domain": {"id": "default"}, "password": password}}}
+    identity = {
+        "methods": ["password"],
+        "password": {"user": {"name": user, "domain": {"id": "default"}, "password": password}},
+    }
     scope = {"project": {"name": project, "domain": {"id": "default"}}}
     return _call(url, "POST", "/auth/tokens", {"auth": {"identity": identity, "scope": scope}})[1]["X-Subject-Token"]
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pymysql
-
 from tests.support.private_process import free_port, private_directory, program, run_unprivileged, serving
 
 HOST = "127.0.0.1"
@@ -50,7 +49,8 @@ def mariadb_server() -> Iterator[MariaDbServer]:
         server = MariaDbServer(port=free_port(HOST), socket_path=directory / "server.sock")
         common = ["--no-defaults", f"--datadir={data}"]
         run_unprivileged(
-            [install, *common, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"], cwd=directory
+            [install, *common, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"],
+            cwd=directory,
         )
         command = [
             daemon,

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
-
 from tests.support.private_process import free_port, private_directory, program, run_unprivileged, serving
 
 HOST = "127.0.0.1"
@@ -76,6 +75,7 @@ def postgresql_server() -> Iterator[PostgreSqlServer]:
             "unix_socket_directories": directory,
             "max_connections": 200,
             "shared_buffers": "64MB",
+            "deadlock_timeout": "100ms",
         }
         command = [_program("postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in settings.items())]
         with serving(command, cwd=directory, ready=lambda: _ready(server), stop=signal.SIGQUIT):

@@ -142,8 +142,25 @@ class RabbitServer:
         return path.read_text(errors="replace")[-2000:] if path.exists() else ""
 
     def kill(self) -> None:
-        """Kill the broker without warning (-9), with all its children."""
+        """Kill the broker without warning (-9), with all its children.
+
+        RabbitMQ 3.10 writes the name of a new quorum queue to disk up to half a second after it said that it exists, and never
+        recovers a queue that it was killed before: so wait for the names first.
+        """
+        self._await_names_on_disk()
         self._end(signal.SIGKILL)
+
+    def _await_names_on_disk(self, deadline_s: float = 20.0) -> None:
+        queues = self.api().get("/api/queues/trove")
+        assert isinstance(queues, list)
+        names = [str(queue["name"]).encode() for queue in queues if queue["type"] == "quorum"]
+        directory = (
+            self.folder / "mnesia" / f"trove{self.port}@localhost" / "quorum" / f"trove{self.port}@localhost" / "names.dets"
+        )
+        deadline = time.monotonic() + deadline_s
+        while names and not all(name in directory.read_bytes() for name in names):
+            assert time.monotonic() < deadline, "RabbitMQ did not write the names of its queues"
+            time.sleep(0.05)
 
     def _end(self, how: signal.Signals) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -192,6 +192,18 @@ class Stack:
             host=shown["addresses"][0]["address"], port=3306, user=user, password=password, database="shop", connect_timeout=20
         )
 
+    def await_query(self, instance_id: str, *, password: str, timeout_s: float = 60.0) -> None:
+        """Wait until the database answers a query; until the next heartbeat the API may show it healthy while it restarts."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            shown = self.show(instance_id)
+            assert shown is not None
+            with suppress(pymysql.err.OperationalError):
+                self.connect(shown, password=password).close()
+                return
+            assert time.monotonic() < deadline, f"the database does not answer\n{self.tails()}"
+            time.sleep(0.1)
+
     def kill(self, service: str) -> int:
         """Kill a service with -9 as soon as it has a pid; return that pid."""
         pid = await_value(lambda: self.status()["services"][service]["pid"], 30.0, f"{service} has no pid")
@@ -216,7 +228,9 @@ class Stack:
         """Return processes (by command line or directory), mounts, loop devices and files of this stack that name `word`."""
         found = [f"process {pid}: {line}" for pid, line in processes_naming(word)]
         mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if word in line]
-        files = [str(path) for path in self.root.rglob("*") if word in path.name] if self.root.is_dir() else []
+        # Not the empty files of the lock directory: to remove one while another process waits for it would be unsafe.
+        places = [path for path in self.root.glob("*") if path.is_dir() and path.name != "run"] if self.root.is_dir() else []
+        files = [str(path) for place in places for path in place.rglob("*") if word in path.name]
         loops = []
         for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
             with suppress(OSError):

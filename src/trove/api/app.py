@@ -54,7 +54,8 @@ def build_app(doors: Doors, settings: ApiSettings) -> App:
         setattr(by_path[route.path], f"on_{route.method.lower()}", _responder(route, doors, settings, flavors))
     for path, resource in by_path.items():
         app.add_route(f"/{{project_id}}{path}", resource)
-    app.add_error_handler((Exception, falcon.HTTPError), _answer_fault)
+    app.add_error_handler(Exception, _answer_fault)
+    app.add_error_handler(falcon.HTTPError, _answer_fault)  # else Falcon's own handler, being nearer, would answer
     return cast("App", app)
 
 

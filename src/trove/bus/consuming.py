@@ -93,7 +93,8 @@ class Consumer:
         """Take no more messages; returns when none can come any more, or after `timeout_s`."""
         self._cancel_wanted = True
         self._wake()
-        self._cancelled.wait(timeout_s)
+        if self._link is not None:  # without one nothing comes, and the next one will not begin to consume
+            self._cancelled.wait(timeout_s)
 
     def finish(self, timeout_s: float) -> None:
         """Send what was settled, disconnect and end the thread. May run twice."""
@@ -124,7 +125,7 @@ class Consumer:
             try:
                 self._consume(backoff)
             except Exception as error:  # whatever the broker's client raises, the consumer goes on
-                self._drop_link()
+                self._drop_link(broken=True)
                 if self._finish_wanted.is_set():
                     break
                 pause_s = backoff.pause_s()
@@ -148,7 +149,7 @@ class Consumer:
             self._apply(link)
         finally:
             if self._link is None:
-                link.close()
+                link.abort()
 
     def _apply(self, link: Link) -> None:
         try:
@@ -171,8 +172,10 @@ class Consumer:
             self._prefetch, self._new_prefetch = self._new_prefetch, None
             link.set_prefetch(self._prefetch)
 
-    def _drop_link(self) -> None:
+    def _drop_link(self, *, broken: bool = False) -> None:
         self._ready.clear()
         link, self._link = self._link, None
-        if link is not None:
+        if link is not None and broken:
+            link.abort()
+        elif link is not None:
             link.close()

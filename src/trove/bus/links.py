@@ -23,6 +23,7 @@ POISON_SUFFIX = ".poison"
 DELIVERY_COUNT = streams.DELIVERY_COUNT
 
 _CONNECT_TIMEOUT_S = 5.0
+_ANSWER_TIMEOUT_S = 5.0
 _HEARTBEAT_S = 30
 _HEARTBEAT_EVERY_S = 5.0
 _POISON_KEPT = 1000
@@ -144,6 +145,7 @@ class Link:
             self._raw: Any = connection.connection
             self.channel: Any = connection.channel()
             if amqp:
+                self._raw.sock.settimeout(_ANSWER_TIMEOUT_S)
                 self.channel.events["basic_return"].add(self._on_return)
         except BaseException:
             self.close()
@@ -279,6 +281,14 @@ class Link:
             tag=message.delivery_tag,
             link=self,
         )
+
+    def abort(self) -> None:
+        """Disconnect without asking a broker that may not answer. Never raises."""
+        if not self.is_amqp:
+            self.close()
+            return
+        with suppress(Exception):
+            self._connection.collect()
 
     def close(self) -> None:
         """Disconnect; what was in hand goes back to its queue. Never raises."""

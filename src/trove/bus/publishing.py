@@ -14,6 +14,7 @@ from trove.core.errors import Unavailable
 LOG = logging.getLogger(__name__)
 
 _IDLE_KEPT = 4
+_NO_RIGHT = frozenset({403, 404})  # AMQP: access refused, no such exchange
 
 
 class Publisher:
@@ -37,6 +38,8 @@ class Publisher:
             except QueueMissingError:
                 raise Unavailable(f"the message bus has no queue {message.queue!r}") from None
             except Exception as error:  # whatever the broker's client raises is the bus being away
+                if getattr(error, "reply_code", None) in _NO_RIGHT:
+                    raise Unavailable(f"the message bus takes no messages for {message.queue!r} from here") from None
                 pause_s = backoff.pause_s()
                 if time.monotonic() + pause_s >= deadline:
                     LOG.warning("bus: cannot publish to %s: %s: %s", message.queue, type(error).__name__, error)
@@ -48,22 +51,30 @@ class Publisher:
     def _publish_once(self, message: Outgoing, timeout_s: float) -> None:
         link = self._borrow()
         try:
-            if self._principal == CONTROL and message.exchange == "" and owner(message.queue) == CONTROL:
-                self._ensure_declared(link, message.queue)
-            link.publish(message, timeout_s=timeout_s)
+            self._publish_on(link, message, timeout_s)
         except QueueMissingError:
-            link.declared.discard(message.queue)
             self._give_back(link)
             raise
         except BaseException:
-            link.close()
+            link.abort()
             self._drop_idle()
             raise
         self._give_back(link)
 
-    def _ensure_declared(self, link: Link, queue: str) -> None:
-        if queue not in link.declared:
-            link.declare_topic(queue)
+    def _publish_on(self, link: Link, message: Outgoing, timeout_s: float) -> None:
+        """Publish; the control plane's own topics are declared first, and again when they vanished since."""
+        if self._principal != CONTROL or message.exchange or owner(message.queue) != CONTROL:
+            link.publish(message, timeout_s=timeout_s)
+            return
+        if message.queue in link.declared:
+            try:
+                link.publish(message, timeout_s=timeout_s)
+            except QueueMissingError:
+                link.declared.discard(message.queue)
+            else:
+                return
+        link.declare_topic(message.queue)
+        link.publish(message, timeout_s=timeout_s)
 
     def _borrow(self) -> Link:
         with self._lock:
@@ -82,7 +93,7 @@ class Publisher:
         with self._lock:
             idle, self._idle = self._idle, []
         for link in idle:
-            link.close()
+            link.abort()
 
     def close(self) -> None:
         """Disconnect. May run twice."""

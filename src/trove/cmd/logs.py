@@ -24,7 +24,7 @@ class Trail(logging.Filter):
 
 
 class Lines(logging.Formatter):
-    """Puts the beginning of a record's line before each of its lines: of tracebacks too, and of messages that hold a line end."""
+    """Puts the beginning of a record's line before each of its lines: of tracebacks, and of messages with line ends."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record."""
@@ -46,7 +46,11 @@ def register(conf: Any) -> None:
 
 
 def start(conf: Any) -> None:
-    """Begin to log as configured. Again after the configuration was re-read: levels and files change at once."""
+    """Begin to log as configured, to standard error when nothing else is.
+
+    Again after the configuration was re-read: levels and files change at once.
+    """
+    conf.set_default("use_stderr", not (conf.log_file or conf.log_dir or conf.use_syslog or conf.use_journal))
     log.setup(conf, "trove")
     for handler in logging.getLogger().handlers:
         # oslo.log's formatter would add whatever exception is being handled, and foreign texts may hold anything.

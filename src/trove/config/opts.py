@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
@@ -31,7 +31,8 @@ def load(conf: cfg.ConfigOpts, argv: Sequence[str], *, prog: str, description: s
     """Register all options and read files and command line. Exits with 2 and a sentence on bad arguments or files."""
     register(conf)
     try:
-        conf(list(argv), project="trove", prog=prog, description=description, version=_version())
+        conf(list(argv), project="trove", prog=prog, description=description, version=version("trove"))
+        _read_all(conf)
     except cfg.Error as error:
         print(f"{prog}: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(2) from error
@@ -44,5 +45,9 @@ def config_dir(conf: cfg.ConfigOpts) -> Path:
     return Path(files[-1]).resolve().parent if files else Path.cwd()
 
 
-def _version() -> str:
-    return version("trove")
+def _read_all(conf: cfg.ConfigOpts) -> None:
+    """Read every value once: a wrong one is found now, not in the middle of some request."""
+    for module in GROUPS:
+        place = conf if module.GROUP == "DEFAULT" else conf[module.GROUP]
+        for option in module.OPTS:
+            getattr(place, option.dest)

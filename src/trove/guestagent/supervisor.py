@@ -37,6 +37,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._running_since: float | None = None
+        self._death_told = False
         self._failures = 0
         self._try_after = 0.0
 
@@ -73,7 +74,7 @@ class Supervisor:
         if self._busy() or not facts.wanted or facts.prepared is not Prepared.YES:
             self._running_since = None
             return
-        if self._running_since is not None:
+        if not self._death_told and (self._running_since is not None or self._driver.probe() is ServiceStatus.CRASHED):
             self._went_down()
         if time.monotonic() >= self._try_after and self._engine.acquire(blocking=False):
             try:
@@ -95,6 +96,7 @@ class Supervisor:
 
     def _running(self) -> None:
         now = time.monotonic()
+        self._death_told = False
         if self._running_since is None:
             self._running_since = now
         elif self._failures and now - self._running_since > SETTLED_S:
@@ -102,6 +104,7 @@ class Supervisor:
 
     def _went_down(self) -> None:
         self._running_since = None
+        self._death_told = True
         status = self._driver.probe()
         LOG.error("the database server went down: %s", status.value)
         self._ledger.update(restarts=self._ledger.facts.restarts + 1)
@@ -116,7 +119,7 @@ class Supervisor:
             self._plan()
             LOG.error("the database server does not start: %s; next try in %.0f s", error, self._try_after - time.monotonic())
             return
-        self._running_since = time.monotonic()
+        self._running()
         self._noticed(self.status())
 
     def _plan(self) -> None:

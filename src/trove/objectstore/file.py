@@ -174,7 +174,8 @@ def _write_all(descriptor: int, chunk: bytes) -> None:
 def _commit(home: Path, info: ObjectInfo, data: Path) -> None:
     """Make the object visible, and drop the bytes of the one it replaces."""
     sidecar = _sidecar(home, info.name)
-    sidecar.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for directory in reversed(sidecar.relative_to(home).parents):
+        (home / directory).mkdir(mode=0o700, exist_ok=True)
     fresh = sidecar.with_name(data.name + ".new")
     with _locked(home / "commits", fcntl.LOCK_EX):
         try:

@@ -1,6 +1,6 @@
 """How an accepted request is booked: its operation row, in the caller's transaction, announced after it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 
 from trove.core.callers import Caller
@@ -54,10 +54,10 @@ def cancel_unfinished(tx: Tx, instance_id: str, *, but: str | None = None) -> No
             operations.request_cancel(tx, operation.id)
 
 
-def swap_task(tx: Tx, instance_id: str, *, was: Task, to: Task) -> bool:
-    """Set the task if it still is `was`; return whether it was. An instance that is gone, or taken by a deletion, is left."""
+def swap_task(tx: Tx, instance_id: str, *, was: Collection[Task], to: Task) -> bool:
+    """Set the task if it still is one of `was`; return whether it was. One that is gone, or taken by a deletion, is left."""
     try:
-        instances.start_task(tx, instance_id, to=to, allowed=(was,))
+        instances.start_task(tx, instance_id, to=to, allowed=was)
     except (NotReady, NotFound):
         return False
     return True

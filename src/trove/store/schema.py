@@ -20,7 +20,7 @@ _LOCK_TIMEOUT_S = 120
 def upgrade(database: Database, revision: str = "head") -> None:
     """Bring the database to `revision`, forwards. May run twice, also at once in several processes: they take turns.
 
-    Raises `Unavailable` when another process holds the turn for two minutes, or the database cannot be reached.
+    Raises `Unavailable` when another process does not end its turn, or the database cannot be reached.
     """
     # SQLite and PostgreSQL change the schema in one transaction; on MySQL each statement stands, so revisions there must be
     # small. BEGIN IMMEDIATE is SQLite's turn-taking.

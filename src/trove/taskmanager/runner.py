@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 
+from trove.core.clock import utcnow
 from trove.core.errors import Cancelled, Conflict, Fenced, NotFound, TroveError, Unavailable
 from trove.core.operations import UNFINISHED, Fence, Operation, OperationState
 from trove.core.trail import trail
@@ -150,8 +151,18 @@ class Runner:
                 operations.progress(tx, work.fence, step=step, percent=min(99, 100 * done // max(total, 1)))
 
         items = paths.Paths(self._doors.database, work.fence)
-        outcome = engine.run(operation.id, lambda: kind.flow(work), paths=items, listener=listener, probe=self._probe)
-        error = None if outcome.error is None and outcome.state == engine.SUCCEEDED else _as_trove_error(outcome.error)
+        error: TroveError | None
+        try:
+            outcome = engine.run(operation.id, lambda: kind.flow(work), paths=items, listener=listener, probe=self._probe)
+        except TroveError:
+            raise
+        except Exception:
+            if utcnow() < operation.deadline:
+                raise
+            LOG.exception("Operation %s cannot be carried on, and its time is over", operation.kind)
+            error = TroveError("The service could not carry this on. Its operator finds the cause in its logs.")
+        else:
+            error = None if outcome.state == engine.SUCCEEDED else _as_trove_error(outcome.error)
         state = self._doors.database.run(_conclude, work, kind, error)
         if error is None:
             LOG.info("Operation %s succeeded", operation.kind)

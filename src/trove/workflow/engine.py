@@ -58,7 +58,7 @@ class Outcome:
 
 
 class TaskFailed(Exception):  # noqa: N818
-    """What persistence keeps of an error: code and message of a TroveError, of others only the class: a text may hold anything."""
+    """What persistence keeps of an error: code and message of a TroveError, of others the class: a text may hold anything."""
 
 
 def run(

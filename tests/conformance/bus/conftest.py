@@ -2,6 +2,7 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -9,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-
 from tests.support.rabbitmq import RabbitServer, rabbit_server
 from tests.support.valkey import ValkeyServer, valkey_server
+
 from trove.bus import rpc
 from trove.bus.admission import RabbitAdmission, SharedAdmission, ValkeyAdmission, admission
 from trove.bus.contract import CONTROL, Bus, guest_topic
@@ -96,8 +97,6 @@ class Stage:
 
     def take(self, queue: str, count: int, deadline_s: float = 20.0) -> list[Delivery]:
         """Take messages off a queue as the control plane, unopened."""
-        import time
-
         taken: list[Delivery] = []
         deadline = time.monotonic() + deadline_s
         wake_read, wake_write = os.pipe()

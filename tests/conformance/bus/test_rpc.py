@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
 from tests.conformance.bus.conftest import Stage
 from tests.support.waiting import until
+
 from trove.bus.contract import CONTROL, Message
 from trove.core.clock import utcnow
 from trove.core.errors import GuestError, GuestTimeout, InvalidInput, NotFound, Unavailable

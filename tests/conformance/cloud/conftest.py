@@ -45,7 +45,7 @@ FORMS: dict[str, dict[str, str]] = {
 
 
 @contextmanager
-def local_form(name: str) -> Iterator[Form]:
+def local_form(name: str, **changes: Any) -> Iterator[Form]:
     """Make a local cloud in one of its forms, and take it down whatever happened."""
     privileged = name.startswith("root")
     if privileged and not is_root():
@@ -53,7 +53,7 @@ def local_form(name: str) -> Iterator[Form]:
     with state_directory() as parent:
         if not privileged and is_root():
             parent.chmod(0o777)
-        settings = make_settings(parent / "s", **FORMS[name])
+        settings = make_settings(parent / "s", **FORMS[name], **changes)
         cloud: Any = LocalCloud(settings) if privileged or not is_root() else CloudProcess(settings, uid=NOBODY)
         try:
             yield Form(name=name, cloud=cloud, settings=settings)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.support.guests import Machine, Worker, machine, machines_directory, make_template
+
 from trove.datastores import registry
 from trove.datastores.contract import ConfigInputs, Spec
 from trove.guestagent.host import SandboxKind

@@ -1,8 +1,8 @@
 """What engines with databases, users and a superuser promise. Names that are hard to quote work, or are refused by name."""
 
 import pytest
-
 from tests.support.guests import Machine, Worker
+
 from trove.core.accounts import Database, User
 from trove.core.errors import InvalidInput, NotFound
 from trove.core.ids import new_id

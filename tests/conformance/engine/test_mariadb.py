@@ -1,12 +1,15 @@
 """What is true of MariaDB alone, on a real server, seen by a tenant over TCP."""
 
+import os
+import signal
 from collections.abc import Callable
+from importlib.resources import files
 
 import pymysql
 import pytest
 import yaml
-
 from tests.support.guests import Machine, Worker, wait_for
+
 from trove.core.accounts import Database, User
 from trove.core.errors import GuestError, InvalidInput
 from trove.core.ids import new_id
@@ -24,8 +27,9 @@ def server(prepared: Callable[[str], Server]) -> Server:
 def connect(
     machine: Machine, user: str, password: str, database: str | None = None
 ) -> "pymysql.Connection[pymysql.cursors.Cursor]":
+    # As bytes, because PyMySQL would make Latin-1 of it, where MariaDB's own clients send UTF-8.
     return pymysql.connect(
-        host=machine.address, user=user, password=password, database=database, charset="utf8mb4", autocommit=True
+        host=machine.address, user=user, password=password.encode(), database=database, charset="utf8mb4", autocommit=True
     )
 
 
@@ -203,9 +207,6 @@ def test_the_agent_leaves_no_trace_in_the_binary_log_when_it_starts(server: Serv
 
 
 def test_a_hung_server_is_blocked_not_healthy(server: Server) -> None:
-    import os
-    import signal
-
     _, worker = server
     pid = worker.call("host.server_pid")
     os.kill(pid, signal.SIGSTOP)
@@ -262,8 +263,6 @@ def test_the_lengths_of_file_names_are_the_servers_own(server: Server) -> None:
 
 
 def test_the_parameters_are_the_servers_own(server: Server) -> None:
-    from importlib.resources import files
-
     machine, worker = server
     worker.call("driver.enable_root", "p")
     statement = (

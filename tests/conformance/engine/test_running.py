@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
+from pathlib import Path
 
 import pytest
-
 from tests.support.guests import Machine, Worker, marked_processes, wait_for
+
 from trove.core.errors import GuestError
 from trove.core.status import ServiceStatus
 from trove.datastores.contract import Spec
@@ -102,7 +104,7 @@ def test_a_broken_configuration_fails_with_the_servers_words(worker: Worker, con
     worker.call("prepare", config)
     worker.call("driver.stop", timeout_s=30)
     worker.call("driver.write_config", config + "\nno_such_option_at_all = 1\n")
-    with pytest.raises(GuestError, match="no_such_option_at_all|no-such-option-at-all"):
+    with pytest.raises(GuestError, match=r"no.such.option.at.all"):
         worker.call("driver.start")
     assert worker.call("host.server_pid") is None
     worker.call("driver.write_config", config)
@@ -110,9 +112,7 @@ def test_a_broken_configuration_fails_with_the_servers_words(worker: Worker, con
 
 
 def test_a_taken_port_is_named(worker: Worker, guest: Machine, config: str, spec: Spec) -> None:
-    import socket
-
-    with socket.create_server((guest.address, spec.tcp_ports[0])), pytest.raises(GuestError, match="(?i)in use|bind"):
+    with socket.create_server((guest.address, spec.tcp_ports[0])), pytest.raises(GuestError, match=r"(?i)in use|bind"):
         worker.call("prepare", config)
     worker.call("prepare", config)
     assert worker.call("driver.probe") is ServiceStatus.HEALTHY
@@ -132,6 +132,8 @@ def test_the_agents_secrets_are_for_its_user_alone(worker: Worker, guest: Machin
     worker.call("prepare", config)
     for path in (guest.root / "config").rglob("*"):
         assert path.stat().st_mode & 0o077 == 0, path
-    command_line = b"".join((guest.root / "log" / "error.log").read_bytes().splitlines())
+    pid = worker.call("host.server_pid")
+    seen = b"".join(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
+    seen += b"".join(path.read_bytes() for path in (guest.root / "log").iterdir())
     for secret in (guest.root / "config/agent").glob("*.password"):
-        assert secret.read_bytes() not in command_line
+        assert secret.read_bytes() not in seen

@@ -6,9 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-
 from tests.support.mariadb_server import MariaDbServer, mariadb_server
 from tests.support.postgresql_server import PostgreSqlServer, postgresql_server
+
 from trove.store import schema, tables
 from trove.store.session import Database
 from trove.store.vault import Vault

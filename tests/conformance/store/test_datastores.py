@@ -1,8 +1,8 @@
 """Datastores: the rule by which a request finds its version, and upserts that may run twice."""
 
 import pytest
-
 from tests.support.rows import add_instance, add_version
+
 from trove.core import errors
 from trove.core.ids import new_id
 from trove.store import datastores, instances

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from tests.support.rows import add_instance, add_version
+
 from trove.core.clock import utcnow
 from trove.core.ids import new_id
 from trove.core.instances import Guest, Heartbeat, Job

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, insert, text, update
-
 from tests.support.rows import add_instance, add_operation, add_version, new_instance
+
 from trove.core import errors
 from trove.core.clock import utcnow
 from trove.core.ids import new_id

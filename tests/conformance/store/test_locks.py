@@ -1,8 +1,8 @@
 """Locks between task managers on the servers that may also hold the state database."""
 
 import pytest
-
 from tests.support import lock_promises
+
 from trove.core import errors
 from trove.workflow.locks import Locks
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
-
 from tests.support.rows import add_operation
+
 from trove.core import errors
 from trove.core.clock import utcnow
 from trove.core.ids import new_id
@@ -116,7 +116,9 @@ def test_lists_filter_and_page_newest_first(database: Database) -> None:
         assert [each.id for each in (*first.items, *second.items)] == [each.id for each in reversed(mine)]
         assert second.next_marker is None
         assert len(operations.page(tx, project_id="p", resource_id="r1", limit=9).items) == 2
-        assert [each.id for each in operations.page(tx, project_id="p", state=OperationState.RUNNING, limit=9).items] == [mine[0].id]
+        assert [each.id for each in operations.page(tx, project_id="p", state=OperationState.RUNNING, limit=9).items] == [
+            mine[0].id
+        ]
         assert len(operations.page(tx, project_id=None, limit=9).items) == 6
         assert len(operations.page(tx, project_id=None, kind="instance.delete", limit=9).items) == 1
         with pytest.raises(errors.InvalidInput):

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-
 from tests.support.rows import add_operation
+
 from trove.core import errors
 from trove.core.ids import new_id
 from trove.store import operations
@@ -92,7 +92,10 @@ def test_a_runner_that_was_taken_over_cannot_write_its_progress(database: Databa
         database.run(operations.claim, operation.id, owner="b")
 
     def flow() -> Any:
-        steps = (engine.step("first", taken_over, lambda: ran.append("undone")), engine.step("second", lambda: ran.append("second")))
+        steps = (
+            engine.step("first", taken_over, lambda: ran.append("undone")),
+            engine.step("second", lambda: ran.append("second")),
+        )
         return engine.linear("f", *steps)
 
     with pytest.raises(errors.Fenced):

@@ -75,7 +75,8 @@ def test_mariadb_keeps_every_character(migrated: Callable[[str], Database]) -> N
 def test_processes_that_upgrade_at_once_take_turns(dialect: str, new_url: Callable[[str, str], str]) -> None:
     url = new_url(dialect, "contended")
     processes = [
-        subprocess.Popen([sys.executable, "-c", _UPGRADE], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)
+        subprocess.Popen([sys.executable, "-c", _UPGRADE], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
     ]
     for process in processes:
         assert process.stdin is not None

@@ -244,6 +244,16 @@ def test_secrets_leave_the_operation_when_it_ends(here: World):
         assert connection.execute("select count(*) from workflow_items").fetchone() == (0,)
 
 
+def test_a_build_whose_status_was_reset_ends_in_error_and_can_be_deleted(here: World):
+    instance = create.start(here.doors, CALLER, request())
+    reset_status.start(here.doors, CALLER, instance.id)
+    here.runner().run_now(latest(here).id)
+    assert_failed(here, instance.id, "Cancelled", state=OperationState.CANCELLED)
+    delete.start(here.doors, CALLER, instance.id)
+    here.runner().run_now(latest(here).id)
+    assert used(here)["instances"] == 0
+
+
 def test_a_reset_frees_a_hanging_instance(here: World):
     instance = create.start(here.doors, CALLER, request())
     reset_status.start(here.doors, CALLER, instance.id)

@@ -1,5 +1,6 @@
 """The runner: bounded, exclusive on a resource, fenced, and resumable after a stop."""
 
+import contextlib
 import threading
 from dataclasses import replace
 
@@ -148,6 +149,21 @@ def test_a_deadline_that_passed_while_nobody_ran_fails_the_build(here: World):
         fault = instances.get(tx, instance.id).fault
     assert fault is not None
     assert "address" in fault.message
+
+
+@pytest.mark.parametrize(("timeout_s", "state"), [(-1, OperationState.FAILED), (60, OperationState.RUNNING)])
+def test_a_flow_that_cannot_even_be_made_is_tried_until_its_deadline(here: World, timeout_s: float, state: OperationState):
+    doors = replace(here.doors, settings=replace(here.doors.settings, build_timeout_s=timeout_s))
+    create.start(doors, CALLER, request())
+
+    def broken(_work: object) -> None:
+        raise RuntimeError("an upgrade forgot this step")
+
+    runner = here.runner()
+    runner._kinds = {"instance.create": replace(KINDS["instance.create"], flow=broken)}
+    with contextlib.suppress(RuntimeError):
+        runner.run_now(newest(here).id)
+    assert newest(here).state is state
 
 
 def test_an_unknown_kind_fails_and_says_so(here: World):

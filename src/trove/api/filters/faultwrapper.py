@@ -1,12 +1,17 @@
 """Turns what fails outside the app, or answers in plain text, into the contract's JSON error (contract 1.3)."""
 
+import json
 from collections.abc import Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
 from trove.api import faults
 from trove.api.filters.wsgi import App, Environ, Filter, Headers, StartResponse, header
 
+LONGEST_MESSAGE = 500
+
+_OUR_KEYS = tuple(key.encode() for key in faults.KEYS.values())
 _REPLACED = frozenset({"content-type", "content-length"})
 
 
@@ -27,11 +32,11 @@ def wrap(app: App) -> App:
     """Return `app` with its faults in the contract's shape."""
 
     def faultwrapper(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        foreign: list[tuple[int, Headers]] = []
+        faulty: list[tuple[str, Headers]] = []
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
-            if status[0] in "45" and not (header(headers, "content-type") or "").startswith(faults.JSON_TYPE):
-                foreign.append((int(status[:3]), headers))
+            if status[0] in "45":
+                faulty.append((status, headers))
                 return _ignore
             return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
@@ -39,10 +44,15 @@ def wrap(app: App) -> App:
             body = app(environ, start)
         except Exception as error:
             return send(start_response, faults.of(error))
-        if not foreign:
+        if not faulty:
             return body
-        code, headers = foreign[-1]
-        return send(start_response, faults.reply(code, _message(code, headers, body)), headers)
+        status, headers = faulty[-1]
+        text = _read(body)
+        if environ["REQUEST_METHOD"] == "HEAD" or _is_ours(headers, text):
+            start_response(status, headers)
+            return [text]
+        code = int(status[:3])
+        return send(start_response, faults.reply(code, _message(code, headers, text)), headers)
 
     return faultwrapper
 
@@ -51,13 +61,28 @@ def _ignore(_data: bytes) -> None:
     return None
 
 
-def _message(code: int, headers: Headers, body: Iterable[bytes]) -> str:
+def _read(body: Iterable[bytes]) -> bytes:
     try:
-        text = b"".join(body).decode("utf-8", "replace").strip()
+        return b"".join(body)
     finally:
         close = getattr(body, "close", None)
         if close:
             close()
+
+
+def _is_ours(headers: Headers, text: bytes) -> bool:
+    return _is_json(headers) and any(text.startswith(b'{"%s": {"code": ' % key) for key in _OUR_KEYS)
+
+
+def _is_json(headers: Headers) -> bool:
+    return (header(headers, "content-type") or "").startswith(faults.JSON_TYPE)
+
+
+def _message(code: int, headers: Headers, body: bytes) -> str:
+    text = body.decode("utf-8", "replace").strip()
+    if _is_json(headers):
+        with suppress(ValueError, KeyError, TypeError):
+            return str(json.loads(text)["error"]["message"])[:LONGEST_MESSAGE]  # as keystonemiddleware has it
     plain = (header(headers, "content-type") or "").startswith("text/plain")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:500] if plain and lines else HTTPStatus(code).phrase
+    return lines[-1][:LONGEST_MESSAGE] if plain and lines else HTTPStatus(code).phrase

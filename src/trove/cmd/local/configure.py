@@ -1,6 +1,7 @@
 """Writes the configuration of a stack: trove.conf, api-paste.ini, keys, and what the supervisor shall run."""
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from importlib.resources import files
@@ -18,7 +19,7 @@ _MODULES = {CONDUCTOR: "trove.cmd.conductor", TASKMANAGER: "trove.cmd.taskmanage
 
 
 def configure(layout: Layout, settings: StackSettings) -> tuple[Service, ...]:
-    """Write every file of the stack and return its services in the order of starting. Only while its bus is down."""
+    """Write every file of the stack and return its services in the order of starting. Only while none of them runs."""
     accounts.ensure_accounts(layout, settings)
     bus_url, services = settings.bus, []
     if settings.bus == EMBEDDED:
@@ -55,6 +56,8 @@ def database_url(layout: Layout, settings: StackSettings) -> str:
 def trove_conf(layout: Layout, settings: StackSettings, bus_url: str) -> Sections:
     """Return the sections of trove.conf."""
     locks = layout.run / "locks"
+    # No task manager runs now: the empty lock files of instances that are gone can go too.
+    shutil.rmtree(locks, ignore_errors=True)
     locks.mkdir(exist_ok=True, mode=0o700)
     sections: dict[str, Mapping[str, object]] = {
         "DEFAULT": {

@@ -27,9 +27,22 @@ _WARMER = "warmer"
 
 @cache
 def cloud(layout: Layout) -> LocalCloud:
-    """Return the local cloud of the stack. Raises `StackError` when its configuration cannot be read."""
+    """Return the local cloud of the stack. Raises `StackError` when its configuration cannot be read.
+
+    When only the user's own options are broken it goes on without them, so that `down` and `reset` work.
+    """
+    try:
+        return _cloud(config_files(layout))
+    except StackError as error:
+        if not layout.override.exists():
+            raise
+        console.complain(f"going on without {layout.override}: {error}")
+        return _cloud((layout.conf,))
+
+
+def _cloud(files: Sequence[Path]) -> LocalCloud:
     conf = cfg.ConfigOpts()
-    words = [word for path in config_files(layout) for word in ("--config-file", str(path))]
+    words = [word for path in files for word in ("--config-file", str(path))]
     try:
         opts.load(conf, words, prog="trove-local", description="")
         made = wiring.cloud(conf)

@@ -30,6 +30,9 @@ from trove.store.session import Tx
 KIND = "instance.create"
 KEY_BYTES = 32
 
+OURS = (Task.BUILDING, Task.NONE)
+"""Tasks in which the end of a build is shown: NONE after its status was reset; anything else belongs to a deletion."""
+
 T = TypeVar("T")
 
 
@@ -89,7 +92,7 @@ def flow(work: Work) -> Any:
 def succeed(tx: Tx, work: Work) -> None:
     """Show the instance as ACTIVE, in the transaction that ends the operation."""
     instance_id = work.operation.resource_id
-    if swap_task(tx, instance_id, was=Task.BUILDING, to=Task.NONE):
+    if swap_task(tx, instance_id, was=OURS, to=Task.NONE):
         instances.record_server(tx, instance_id, fence=work.fence, server_status=ServerStatus.ACTIVE)
         instances.clear_fault(tx, instance_id)
 
@@ -100,9 +103,9 @@ def fail(tx: Tx, work: Work, error: TroveError) -> None:
     Its quota stays until it is deleted.
     """
     instance_id = work.operation.resource_id
-    if swap_task(tx, instance_id, was=Task.BUILDING, to=Task.FAILED):
+    if swap_task(tx, instance_id, was=OURS, to=Task.FAILED):
         instances.forget_server(tx, instance_id, fence=work.fence, server_status=ServerStatus.ERROR)
-        instances.record_fault(tx, instance_id, error.message, None, fence=work.fence)
+        instances.record_fault(tx, instance_id, error.message, f"Operation {work.operation.id}", fence=work.fence)
 
 
 def ensure_port(work: Work) -> None:

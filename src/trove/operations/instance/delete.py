@@ -63,8 +63,8 @@ def succeed(tx: Tx, work: Work) -> None:
 def fail(tx: Tx, work: Work, error: TroveError) -> None:
     """Show the instance as ERROR with what could not be freed; it can be deleted again."""
     instance_id = work.operation.resource_id
-    if swap_task(tx, instance_id, was=Task.DELETING, to=Task.FAILED):
-        instances.record_fault(tx, instance_id, error.message, None, fence=work.fence)
+    if swap_task(tx, instance_id, was=(Task.DELETING,), to=Task.FAILED):
+        instances.record_fault(tx, instance_id, error.message, f"Operation {work.operation.id}", fence=work.fence)
 
 
 def remove_server(work: Work) -> None:

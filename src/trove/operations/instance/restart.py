@@ -43,14 +43,16 @@ def flow(work: Work) -> Any:
 
 def succeed(tx: Tx, work: Work) -> None:
     """Show the instance as ACTIVE again, in the transaction that ends the operation."""
-    if swap_task(tx, work.operation.resource_id, was=Task.REBOOTING, to=Task.NONE):
+    if swap_task(tx, work.operation.resource_id, was=(Task.REBOOTING,), to=Task.NONE):
         instances.clear_fault(tx, work.operation.resource_id)
 
 
 def fail(tx: Tx, work: Work, error: TroveError) -> None:
     """Let go of the instance and keep the fault: what its database server does, its guest reports."""
-    if swap_task(tx, work.operation.resource_id, was=Task.REBOOTING, to=Task.NONE):
-        instances.record_fault(tx, work.operation.resource_id, error.message, None, fence=work.fence)
+    if swap_task(tx, work.operation.resource_id, was=(Task.REBOOTING,), to=Task.NONE):
+        instances.record_fault(
+            tx, work.operation.resource_id, error.message, f"Operation {work.operation.id}", fence=work.fence
+        )
 
 
 def ensure_running(work: Work) -> None:

@@ -1,0 +1,147 @@
+"""From an accepted request to the first SQL query, against a bare template copy and server start on the same machine."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pymysql
+
+from tests.bench.measure import Figure, print_figure, print_heading, resident_mib
+from tests.support.stack import Stack, stack
+
+RUNS = 7
+IDLE_S = 10.0
+
+
+def main() -> None:
+    """Print the figures of a running stack."""
+    with stack() as running:
+        print_heading("Local cloud, warm template")
+        _first_query(running)
+        print_heading("Processes of the running stack")
+        _services(running)
+
+
+def _first_query(running: Stack) -> None:
+    _warm(running)
+    template = next((running.root / "cloud" / "templates").glob("mariadb-*"))
+    bare, ours = [], []
+    for number in range(RUNS):  # In turn, so that both meet the same noise.
+        bare.append(_bare_seconds(template))
+        ours.append(_trove_seconds(running, f"run-{number}"))
+    base, value = statistics.median(bare), statistics.median(ours)
+    print_figure(
+        Figure(
+            name="accepted → first SQL query (median of 7)",
+            value=f"{value:.3f} s",
+            baseline=f"{base:.3f} s bare",
+            ratio=value / base,
+            target="at most 2 x",
+        )
+    )
+
+
+def _warm(running: Stack) -> None:
+    instance_id = running.create("warm")
+    running.await_healthy(instance_id)
+    running.delete(instance_id)
+    running.await_gone(instance_id)
+
+
+def _trove_seconds(running: Stack, name: str) -> float:
+    instance_id = running.create(name)
+    began = time.monotonic()
+    shown: Any = None
+    while True:
+        if shown is None or not shown.get("addresses"):
+            shown = running.show(instance_id)
+            assert shown is not None
+            assert shown["status"] != "ERROR", shown
+        else:
+            with contextlib.suppress(pymysql.Error):
+                _query(shown["addresses"][0]["address"], "alice", f"secret-{name}")
+                break
+        time.sleep(0.01)
+    took = time.monotonic() - began
+    running.await_healthy(instance_id)
+    running.delete(instance_id)
+    running.await_gone(instance_id)
+    return took
+
+
+def _query(host: str, user: str, password: str) -> None:
+    connection = pymysql.connect(host=host, user=user, password=password, connect_timeout=5)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 42")
+        assert cursor.fetchall() == ((42,),)
+
+
+def _bare_seconds(template: Path) -> float:
+    """Copy the template and start mariadbd by hand; return the seconds until it answers a query over its socket."""
+    root = Path(tempfile.mkdtemp(prefix="trove-b-"))
+    root.chmod(0o711)
+    server: subprocess.Popen[bytes] | None = None
+    data, socket = root / "data", root / "s"
+    try:
+        began = time.monotonic()
+        subprocess.run(["cp", "-a", "--reflink=auto", str(template), str(data)], check=True)
+        (data / "trove-template.json").unlink(missing_ok=True)
+        options = [f"--datadir={data}", f"--socket={socket}", "--skip-networking", "--innodb-buffer-pool-size=32M"]
+        if os.getuid() == 0:
+            subprocess.run(["chown", "-R", "nobody", str(root)], check=True)
+            options.append(f"--user={pwd.getpwnam('nobody').pw_name}")
+        server = subprocess.Popen(
+            [shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", *options, "--performance-schema=OFF", "--skip-grant-tables"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while True:
+            assert server.poll() is None, "the bare mariadbd ended"
+            assert time.monotonic() - began < 60, "the bare mariadbd does not answer"
+            with contextlib.suppress(pymysql.Error):
+                connection = pymysql.connect(unix_socket=str(socket), user="root")
+                with connection, connection.cursor() as cursor:
+                    cursor.execute("SELECT 42")
+                return time.monotonic() - began
+            time.sleep(0.005)
+    finally:
+        if server is not None:
+            server.terminate()
+            server.wait(30)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _services(running: Stack) -> None:
+    instance_id = running.create("idle")
+    running.await_healthy(instance_id)
+    row = running.instance_row(instance_id)
+    assert row is not None
+    agent = psutil.Process(row["agent_pid"])
+    time.sleep(2)
+    before, began = sum(agent.cpu_times()[:2]), time.monotonic()
+    time.sleep(IDLE_S)
+    idle = (sum(agent.cpu_times()[:2]) - before) / (time.monotonic() - began)
+    print_figure(Figure(name="guest agent: resident", value=f"{resident_mib(agent.pid):.1f} MiB", target="under 45 MiB"))
+    print_figure(Figure(name="guest agent: idle CPU", value=f"{idle * 100:.2f} % of a core"))
+    log = next((running.root / "cloud" / "servers" / instance_id / "log").glob("*agent*"), None)
+    if log is not None:
+        ready = [line for line in log.read_text().splitlines() if "first heartbeat" in line.lower()]
+        print_figure(Figure(name="guest agent: exec → first heartbeat", value=(ready or ["?"])[0][-14:], target="under 1 s"))
+    for name, service in running.status()["services"].items():
+        print_figure(Figure(name=f"{name}: resident", value=f"{service['rss_mib']:.1f} MiB"))
+    for log in sorted((running.root / "log").glob("*.log")):
+        for line in log.read_text(errors="replace").splitlines():
+            if "is ready after" in line:
+                words = line.partition("is ready after")
+                print_figure(Figure(name=f"{log.stem}: start", value=words[2].split(":")[0].strip()))
+                break
+    running.delete(instance_id)
+    running.await_gone(instance_id)

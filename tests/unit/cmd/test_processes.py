@@ -1,0 +1,181 @@
+"""The services as processes on a real embedded bus: they come up, wait, re-read, and stop politely."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.support.world import until
+
+from trove.bus import embedded
+from trove.cmd import manage
+
+SERVICES = ("api", "taskmanager", "conductor")
+
+SLOW_PASTE = """
+[app:trove]
+paste.app_factory = slow:factory
+"""
+SLOW_APP = """
+import time
+def factory(global_conf):
+    def app(environ, start_response):
+        open(environ["PATH_INFO"], "w").close()
+        time.sleep(1.0)
+        start_response("200 OK", [("Content-Length", "4")])
+        return [b"done"]
+    return app
+"""
+
+
+@contextmanager
+def process(words: list[str], log: Path, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
+    with log.open("ab") as file:
+        child = subprocess.Popen(words, stdout=file, stderr=file, env={**os.environ, **environment}, start_new_session=True)
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Iterator[None]:
+    server = embedded.prepare(tmp_path / "bus", control_password="pw")
+    with process(list(server.argv), tmp_path / "bus.log"):
+        until(server.socket_path.exists, what="the bus")
+        yield
+
+
+@pytest.fixture
+def stack(conf_file: Path, free_port: int) -> Path:
+    text = conf_file.read_text().replace(
+        "[database]", f"bind_host = 127.0.0.1\nbind_port = {free_port}\ntrove_api_workers = 1\n[database]", 1
+    )
+    conf_file.write_text(text)
+    assert manage.main([f"--config-file={conf_file}", "db", "upgrade"]) == 0
+    (conf_file.parent / "api-paste.ini").write_text(SLOW_PASTE)
+    (conf_file.parent / "slow.py").write_text(SLOW_APP)
+    return conf_file
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def service(name: str, conf_file: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    words = [sys.executable, "-m", f"trove.cmd.{name}", f"--config-file={conf_file}"]
+    with process(words, conf_file.parent / f"{name}.log", PYTHONPATH=str(conf_file.parent)) as child:
+        yield child
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def log_of(name: str, conf_file: Path) -> str:
+    return (conf_file.parent / f"{name}.log").read_text()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_comes_up_rereads_and_stops(name: str, stack: Path, bus: None):
+    with service(name, stack) as child:
+        until(lambda: f"trove-{name} is ready" in log_of(name, stack), what="readiness")
+        child.send_signal(signal.SIGHUP)
+        until(lambda: "Logging was configured again" in log_of(name, stack), what="the answer to SIGHUP")
+        child.terminate()
+        assert child.wait(20) == 0
+    assert "Traceback" not in log_of(name, stack)
+    assert "password=pw" not in log_of(name, stack)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_waits_for_its_store(name: str, stack: Path, bus: None):
+    store = stack.parent / "trove.sqlite"
+    aside = stack.parent / "aside"
+    for path in stack.parent.glob("trove.sqlite*"):
+        path.rename(aside.with_name(path.name.replace("trove.sqlite", "aside")))
+    with service(name, stack) as child:
+        until(lambda: "db upgrade" in log_of(name, stack), what="a word about the store")
+        assert child.poll() is None
+        assert manage.main([f"--config-file={stack}", "db", "upgrade"]) == 0
+        assert store.exists()
+        until(lambda: f"trove-{name} is ready" in log_of(name, stack), what="readiness")
+        child.terminate()
+        assert child.wait(20) == 0
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_told_to_stop_while_it_waits_stops(name: str, stack: Path):
+    for path in stack.parent.glob("trove.sqlite*"):
+        path.unlink()
+    with service(name, stack) as child:
+        until(lambda: "trying again" in log_of(name, stack), what="waiting")
+        child.terminate()
+        assert child.wait(20) == 0
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_wrong_arguments_end_with_2(name: str):
+    words = [sys.executable, "-m", f"trove.cmd.{name}", "--nonsense"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert f"usage: trove-{name}" in ended.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_request_in_hand_is_finished_before_the_api_stops(workers: int, stack: Path, bus: None, free_port: int):
+    stack.write_text(stack.read_text().replace("trove_api_workers = 1", f"trove_api_workers = {workers}"))
+    marker = stack.parent / "arrived"
+    answers: list[bytes] = []
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", free_port, timeout=20)
+        connection.request("GET", str(marker))
+        answers.append(connection.getresponse().read())
+        connection.close()
+
+    with service("api", stack) as child:
+        until(lambda: log_of("api", stack).count("is ready") == workers, what="readiness")
+        until(lambda: listens(free_port), what="the port")
+        asking = threading.Thread(target=ask)
+        asking.start()
+        until(marker.exists, what="the request")
+        child.terminate()
+        asking.join(20)
+        assert child.wait(20) == 0
+    assert answers == [b"done"]
+
+
+def test_an_api_process_that_dies_is_replaced(stack: Path, bus: None):
+    stack.write_text(stack.read_text().replace("trove_api_workers = 1", "trove_api_workers = 2"))
+    with service("api", stack) as child:
+        until(lambda: log_of("api", stack).count("is ready") == 2, what="readiness")
+        children = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        until(lambda: log_of("api", stack).count("is ready") == 3, what="the replacement")
+        child.terminate()
+        assert child.wait(20) == 0
+
+
+def test_a_port_that_is_taken_is_said_in_a_line(stack: Path, free_port: int):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_port))
+        taken.listen()
+        with service("api", stack) as child:
+            assert child.wait(20) == 1
+    (line,) = log_of("api", stack).splitlines()
+    assert str(free_port) in line

@@ -1,0 +1,85 @@
+"""SQLite: several processes and many threads write one file, and durability is on."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from trove.core.quotas import Resource
+from trove.store import quotas, schema
+from trove.store.session import Database
+from trove.store.vault import Vault
+
+NO_LIMITS = dict.fromkeys(Resource, -1)
+
+_WRITER = """
+import sys
+from trove.core.quotas import Resource
+from trove.store import quotas
+from trove.store.session import Database
+from trove.store.vault import Vault
+
+database = Database(sys.argv[1], vault=Vault([Vault.new_key()]))
+for _ in range(50):
+    database.run(quotas.reserve, "p", {Resource.RAM: 1}, {Resource.RAM: -1})
+"""
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    found = Database(f"sqlite:///{tmp_path}/trove.db", vault=Vault([Vault.new_key()]))
+    schema.upgrade(found)
+    yield found
+    found.close()
+
+
+def used(database: Database) -> int:
+    with database.reading() as tx:
+        return {quota.resource: quota.in_use for quota in quotas.limits_of(tx, "p", NO_LIMITS)}[Resource.RAM]
+
+
+def test_every_connection_is_durable_checked_and_lets_readers_read(database: Database) -> None:
+    for mode in (database.reading, database.transaction):
+        with mode() as tx:
+            found = {
+                name: tx.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "synchronous", "foreign_keys")
+            }
+            assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_a_reader_is_not_held_up_by_a_writer(database: Database) -> None:
+    with database.transaction() as tx:
+        quotas.reserve(tx, "p", {Resource.RAM: 1}, NO_LIMITS)
+        assert used(database) == 0
+    assert used(database) == 1
+
+
+def test_threads_and_processes_write_one_file_and_lose_nothing(database: Database) -> None:
+    url = database.engine.url.render_as_string(hide_password=False)
+    processes = [subprocess.Popen([sys.executable, "-c", _WRITER, url]) for _ in range(2)]
+
+    def write() -> None:
+        for _ in range(20):
+            database.run(quotas.reserve, "p", {Resource.RAM: 1}, NO_LIMITS)
+
+    threads = [threading.Thread(target=write) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [process.wait(120) for process in processes] == [0, 0]
+    assert used(database) == 300
+
+
+def test_a_database_in_memory_is_one_for_all_threads() -> None:
+    database = Database("sqlite://", vault=Vault([Vault.new_key()]))
+    schema.upgrade(database)
+    thread = threading.Thread(target=lambda: database.run(quotas.reserve, "p", {Resource.RAM: 1}, NO_LIMITS))
+    thread.start()
+    thread.join()
+    assert used(database) == 1
+    database.close()
