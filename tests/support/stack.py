@@ -70,7 +70,7 @@ class Stack:
     def environment(self, user: str = "admin") -> dict[str, str]:
         """Return the variables that `env` prints."""
         if user not in self._environments:
-            lines = self.trove_local("env", "--user", user).stdout.splitlines()
+            lines = self.trove_local("env", *(() if user == "admin" else ("--user", user))).stdout.splitlines()
             words = [shlex.split(line) for line in lines]
             pairs = [word[1].partition("=") for word in words if word[0] == "export"]
             self._environments[user] = {name: value for name, _, value in pairs}
@@ -279,6 +279,7 @@ def stack(
     config: str = "",
     prefix: Sequence[str] = (),
     prepare: Callable[[Path], None] | None = None,
+    port: int | None = None,
 ) -> Iterator[Stack]:
     """Bring a private stack up with these options of `up`; afterwards it is reset, and whatever is left fails the test.
 
@@ -287,7 +288,7 @@ def stack(
     """
     root = Path(tempfile.mkdtemp(prefix="trove-t-"))
     root.chmod(0o711)
-    made = Stack(root=root, port=free_port(), prefix=tuple(prefix))
+    made = Stack(root=root, port=port or free_port(), prefix=tuple(prefix))
     try:
         if config:
             (root / "etc").mkdir()

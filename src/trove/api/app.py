@@ -3,7 +3,6 @@
 `trove.cmd.api` calls `install(doors, settings)` and then lets PasteDeploy load `api-paste.ini`; `load` does both.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Callable
 from http import HTTPStatus
@@ -12,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import falcon
+import orjson
 from paste.deploy import loadapp
 
 from trove.api import bodies, faults, query
@@ -30,7 +30,6 @@ __all__ = ["ApiSettings", "app_factory", "build_app", "install", "load"]
 
 Responder = Callable[..., None]
 _STATUS_LINES = {code: f"{code} {HTTPStatus(code).phrase}" for code in (200, 202, 204)}
-_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def app_factory(_global_conf: dict[str, str], **_local_conf: str) -> App:
@@ -84,7 +83,7 @@ def _responder(route: Route, doors: Doors, settings: ApiSettings, flavors: Flavo
         answer = route.handler(request)
         resp.status = status
         if answer is not None:
-            resp.data = _ENCODE(answer).encode()
+            resp.data = orjson.dumps(answer)
         if route.status != HTTPStatus.NO_CONTENT:
             resp.content_type = faults.JSON_TYPE
 

@@ -34,15 +34,19 @@ class Receiver:
         self._deliveries: OrderedDict[bytes, int] = OrderedDict()
         self._crashes: dict[int, int] = {}
 
-    def arrived(self, delivery: Delivery) -> None:
-        """Count a delivery on arrival: those that this living process saw before were no crashes."""
+    def arrived(self, delivery: Delivery) -> int:
+        """Count a delivery on arrival, and return how many consumers died with it.
+
+        Deliveries that this living process saw before were no deaths.
+        """
         nonce = message_nonce(delivery.body)
         with self._lock:
             here = self._deliveries.pop(nonce, 0)
             self._deliveries[nonce] = here + 1
             while len(self._deliveries) > _REMEMBERED:
                 self._deliveries.popitem(last=False)
-            self._crashes[id(delivery)] = max(0, delivery.earlier - here)
+            crashes = self._crashes[id(delivery)] = max(0, delivery.earlier - here)
+        return crashes
 
     def crashes(self, delivery: Delivery) -> int:
         """Return how many consumers died with this message in hand, as far as known."""

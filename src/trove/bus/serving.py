@@ -17,9 +17,7 @@ from trove.core.errors import TroveError, Unavailable
 
 LOG = logging.getLogger(__name__)
 
-_SERVE_CRASH_LIMIT = 3
-_SUSPECT_CRASHES = 3
-_BATCH_CRASH_LIMIT = 5
+_CRASH_LIMIT = 3
 _CANCEL_TIMEOUT_S = 5.0
 
 Answer = Callable[[str, Request, Reply], None]
@@ -36,20 +34,29 @@ class Source:
 
 
 class _Subscription:
-    """What both kinds share: a consumer, a queue of deliveries in hand, and an orderly end."""
+    """What both kinds share: a consumer, a queue of deliveries in hand, and an orderly end.
 
-    def __init__(self, source: Source, *, prefetch: int, crash_limit: int) -> None:
+    It takes one message at a time while messages come with which a consumer died before, so that only the one which kills is
+    counted and set aside, and not its neighbours; it takes up to `prefetch` when a fresh one comes.
+    """
+
+    def __init__(self, source: Source, *, prefetch: int) -> None:
         self._topic = source.topic
+        self._prefetch = prefetch
+        self._one_by_one = True
         self._stopping = threading.Event()
         self._waiting: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._receiver = Receiver(source.sealer, source.topic, self._stopping, crash_limit=crash_limit)
+        self._receiver = Receiver(source.sealer, source.topic, self._stopping, crash_limit=_CRASH_LIMIT)
         self._consumer = self._receiver.consumer = Consumer(
-            open_link=source.open_link, prepare=source.prepare, deliver=self._take, prefetch=prefetch, name=source.topic
+            open_link=source.open_link, prepare=source.prepare, deliver=self._take, prefetch=1, name=source.topic
         )
 
     def _take(self, delivery: Delivery) -> None:
-        self._receiver.arrived(delivery)
+        suspect = self._receiver.arrived(delivery) > 0
+        if suspect != self._one_by_one:
+            self._one_by_one = suspect
+            self._consumer.set_prefetch(1 if suspect else self._prefetch)
         self._waiting.put(delivery)
 
     def start(self) -> None:
@@ -75,7 +82,7 @@ class ServeSubscription(_Subscription):
     """Handles message by message on several threads."""
 
     def __init__(self, source: Source, handler: Handler, *, workers: int, answer: Answer) -> None:
-        super().__init__(source, prefetch=workers, crash_limit=_SERVE_CRASH_LIMIT)
+        super().__init__(source, prefetch=workers)
         self._handler = handler
         self._answer = answer
         self._threads = [
@@ -110,27 +117,19 @@ class ServeSubscription(_Subscription):
 
 
 class BatchSubscription(_Subscription):
-    """Handles many casts at once on one thread.
-
-    It begins with one message in hand, and goes on so while messages come that consumers died with, to find the one that kills;
-    then it takes up to two batches in hand.
-    """
+    """Handles many casts at once on one thread, with up to two batches in hand."""
 
     def __init__(self, source: Source, handler: BatchHandler, *, max_batch: int, max_wait_s: float) -> None:
-        super().__init__(source, prefetch=1, crash_limit=_BATCH_CRASH_LIMIT)
+        super().__init__(source, prefetch=2 * max_batch)
         self._handler = handler
         self._max_batch = max_batch
         self._max_wait_s = max_wait_s
-        self._on_probation = True
         self._threads = [threading.Thread(target=self._work, name=f"bus-{self._topic}-batches", daemon=True)]
 
     def _work(self) -> None:
         while not self._stopping.is_set():
             deliveries = self._collect()
-            suspects = [delivery for delivery in deliveries if self._receiver.crashes(delivery) >= _SUSPECT_CRASHES]
-            if deliveries and not suspects and self._on_probation:
-                self._on_probation = False
-                self._consumer.set_prefetch(2 * self._max_batch)
+            suspects = [delivery for delivery in deliveries if self._receiver.crashes(delivery)]
             try:
                 self._hand_over([delivery for delivery in deliveries if delivery not in suspects])
                 for suspect in suspects:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +23,11 @@ from trove.store.tables import LIST_INDEX, datastore_versions, datastores, insta
 from trove.store.upserts import upsert
 
 FAULT_MESSAGE_CHARACTERS = 255
+
+# Looked up, not constructed: a page has sixty of them.
+_TASKS = {task.value: task for task in Task}
+_SERVER_STATUSES = {status.value: status for status in ServerStatus}
+_SERVICE_STATUSES = {status.value: status for status in ServiceStatus}
 
 _REPLICA = instances.alias("replica")
 _REPLICAS = (
@@ -302,7 +308,7 @@ def _read(row: Row[*tuple[Any, ...]], versions: VersionRows) -> Instance:
         id=instance_id,
         name=name,
         project_id=project_id,
-        task=Task(task),
+        task=_TASKS[task],
         flavor_id=flavor_id,
         datastore_version=versions.read(row[_OWN_COLUMNS:]),
         created=created,
@@ -312,14 +318,14 @@ def _read(row: Row[*tuple[Any, ...]], versions: VersionRows) -> Instance:
         else Volume(size_gib=size_gib, type=volume_type, volume_id=volume_id, used_bytes=used_bytes, total_bytes=total_bytes),
         region=region,
         access=None if access is None else _access(access),
-        addresses=() if addresses is None else tuple(Address(**address) for address in json.loads(addresses)),
+        addresses=() if addresses is None else _addresses(addresses),
         port=port,
         server_id=server_id,
-        server_status=None if server_status is None else ServerStatus(server_status),
+        server_status=None if server_status is None else _SERVER_STATUSES[server_status],
         guest=Guest()
         if status is None
         else Guest(
-            status=ServiceStatus(status),
+            status=_SERVICE_STATUSES[status],
             status_updated=status_updated,
             heard_at=heard_at,
             agent_version=agent_version,
@@ -334,6 +340,12 @@ def _read(row: Row[*tuple[Any, ...]], versions: VersionRows) -> Instance:
     )
 
 
+@lru_cache(maxsize=4096)
+def _addresses(text: str) -> tuple[Address, ...]:
+    return tuple(Address(**address) for address in json.loads(text))
+
+
+@lru_cache(maxsize=4096)
 def _access(text: str) -> Access:
     data = json.loads(text)
     return Access(is_public=data["is_public"], allowed_cidrs=tuple(data["allowed_cidrs"]))

@@ -1,5 +1,6 @@
 """The tables of the state database. Times are naive UTC with microseconds in the database, aware outside."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,9 +43,17 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise ValueError("a time without a zone cannot be stored")
         return (value if value.tzinfo is UTC else value.astimezone(UTC)).replace(tzinfo=None)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Turn naive UTC into an aware time."""
-        return None if value is None else value.replace(tzinfo=UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        """Return what turns naive UTC into an aware time; one call a value, because lists of instances have a hundred of them."""
+        read = self.impl_instance.dialect_impl(dialect).result_processor(dialect, coltype)
+
+        def process(value: Any) -> datetime | None:
+            if value is None:
+                return None
+            moment = value if read is None else read(value)
+            return None if moment is None else moment.replace(tzinfo=UTC)
+
+        return process
 
 
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")

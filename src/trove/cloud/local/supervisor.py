@@ -5,7 +5,8 @@ one. Everything it writes lies in the instance's own directories and is believed
 """
 
 import signal
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from trove.cloud.local.records import read_untrusted
 from trove.core.errors import CloudError
 
 START_TIMEOUT_S = 20.0
+
+ASK_AGAIN_S = 1.0
 
 LOG_NAME = "guestagent.log"
 
@@ -164,12 +167,7 @@ class Supervisor:
 
     def stop_agent(self, *, timeout_s: float) -> None:
         """End supervisor and agent, politely first; the database server stays. The `stop` file must be there. May run twice."""
-
-        def polite() -> bool:
-            return not self.agent_side()
-
-        self._processes.signal((process for process in self.agent_side() if not process.is_wrapper), signal.SIGTERM)
-        if wait_until(polite, timeout_s):
+        if self._ask(self.agent_side, timeout_s):
             return
 
         def forced() -> bool:
@@ -181,8 +179,24 @@ class Supervisor:
 
     def stop_server(self, *, timeout_s: float) -> None:
         """Ask the database server to end cleanly, and wait up to `timeout_s` seconds. Kills nothing. May run twice."""
-        self._processes.signal((process for process in self.server_side() if not process.is_wrapper), signal.SIGTERM)
-        wait_until(lambda: not self._processes.members(), timeout_s)
+        self._ask(self.server_side, timeout_s)
+
+    def _ask(self, side: Callable[[], Sequence[Process]], timeout_s: float) -> bool:
+        """Send SIGTERM until a side is gone; tell whether it went in time.
+
+        Again each second: one may have come too early, before the program was started or had its handler.
+        """
+        asked: dict[Process, float] = {}
+
+        def gone() -> bool:
+            left = side()
+            now = time.monotonic()
+            due = [one for one in left if not one.is_wrapper and now - asked.get(one, -ASK_AGAIN_S) >= ASK_AGAIN_S]
+            self._processes.signal(due, signal.SIGTERM)
+            asked.update(dict.fromkeys(due, now))
+            return not left
+
+        return wait_until(gone, timeout_s)
 
     def _split(self, members: Sequence[Process]) -> tuple[tuple[Process, ...], tuple[Process, ...]]:
         sessions = {process.session for process in members if not process.is_wrapper and self._speaks_of_us(process)}
