@@ -9,9 +9,9 @@ from http.client import HTTPConnection
 from typing import Any
 
 from sqlalchemy import event, text
-
 from tests.bench.measure import Figure, cpu_per_request, print_figure, print_heading, wait_for
 from tests.support.stack import Stack, free_port, stack
+
 from trove.cmd.local import statedb
 from trove.cmd.local.layout import Layout
 

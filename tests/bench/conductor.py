@@ -12,6 +12,7 @@ from tests.bench.measure import Figure, cpu_seconds, print_figure, print_heading
 from tests.support.mariadb_server import mariadb_server
 from tests.support.rows import add_version, new_instance
 from tests.support.valkey import ValkeyServer
+
 from trove.bus import rpc
 from trove.bus.conductor import ConductorCaller
 from trove.bus.contract import CONDUCTOR_TOPIC, CONTROL

@@ -22,4 +22,6 @@ def application() -> falcon.App:
 app = application()
 
 if __name__ == "__main__":
-    Granian("tests.bench.empty_app:app", address="127.0.0.1", port=int(sys.argv[1]), interface=Interfaces.WSGI, workers=1).serve()
+    Granian(
+        "tests.bench.empty_app:app", address="127.0.0.1", port=int(sys.argv[1]), interface=Interfaces.WSGI, workers=1
+    ).serve()

@@ -13,7 +13,6 @@ from typing import Any
 
 import psutil
 import pymysql
-
 from tests.bench.measure import Figure, print_figure, print_heading, resident_mib
 from tests.support.stack import Stack, stack
 
@@ -99,7 +98,13 @@ def _bare_seconds(template: Path) -> float:
             subprocess.run(["chown", "-R", "nobody", str(root)], check=True)
             options.append(f"--user={pwd.getpwnam('nobody').pw_name}")
         server = subprocess.Popen(
-            [shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", *options, "--performance-schema=OFF", "--skip-grant-tables"],
+            [
+                shutil.which("mariadbd") or "/usr/sbin/mariadbd",
+                "--no-defaults",
+                *options,
+                "--performance-schema=OFF",
+                "--skip-grant-tables",
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

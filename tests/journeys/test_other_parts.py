@@ -12,15 +12,18 @@ from tests.support.stack import BIN, Stack, free_port, stack
 
 def test_rabbitmq_and_a_mariadb_state_database() -> None:
     with rabbit_server() as broker, mariadb_server() as database:
+        database.recreate("trove")
         config = f"[bus]\nmanagement_url = {broker.management_url}\n"
-        with stack("--bus", broker.url, "--database", database.new_database(), config=config) as own:
+        with stack("--bus", broker.url, "--database", database.url("trove"), config=config) as own:
             _create_kill_and_delete(own)
             assert own.status()["services"]["bus"] == {"pid": None, "state": "external", "rss_mib": None, "since": None}
 
 
 def test_a_postgresql_state_database() -> None:
-    with postgresql_server() as database, stack("--database", database.new_database()) as own:
-        _create_kill_and_delete(own)
+    with postgresql_server() as database:
+        database.recreate("trove")
+        with stack("--database", database.url("trove")) as own:
+            _create_kill_and_delete(own)
 
 
 def test_a_real_keystone() -> None:

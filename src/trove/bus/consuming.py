@@ -55,7 +55,8 @@ class Consumer:
         self._name = name
         self._link: Link | None = None
         self._settled: deque[tuple[Delivery, bool]] = deque()
-        self._new_prefetch: int | None = None
+        self._extra_prefetch = 0
+        self._new_extra_prefetch: int | None = None
         self._cancel_wanted = False
         self._cancelled = threading.Event()
         self._finish_wanted = threading.Event()
@@ -84,9 +85,9 @@ class Consumer:
         self._settled.append((delivery, accepted))
         self._wake()
 
-    def set_prefetch(self, prefetch: int) -> None:
-        """Change how many messages may be in hand."""
-        self._new_prefetch = prefetch
+    def set_extra_prefetch(self, extra: int) -> None:
+        """Let so many messages more be in hand than `prefetch` said; 0 for none."""
+        self._new_extra_prefetch = extra
         self._wake()
 
     def cancel(self, timeout_s: float) -> None:
@@ -141,6 +142,7 @@ class Consumer:
             self._link = link
             if not self._cancel_wanted:
                 link.consume(queue, self._deliver, prefetch=self._prefetch)
+                link.set_extra_prefetch(self._extra_prefetch)
             self._ready.set()
             backoff.reset()
             while not self._finish_wanted.is_set():
@@ -168,9 +170,9 @@ class Consumer:
         if self._cancel_wanted and not self._cancelled.is_set():
             link.cancel()
             self._cancelled.set()
-        elif self._new_prefetch is not None and not self._cancel_wanted:
-            self._prefetch, self._new_prefetch = self._new_prefetch, None
-            link.set_prefetch(self._prefetch)
+        elif self._new_extra_prefetch is not None and not self._cancel_wanted:
+            self._extra_prefetch, self._new_extra_prefetch = self._new_extra_prefetch, None
+            link.set_extra_prefetch(self._extra_prefetch)
 
     def _drop_link(self, *, broken: bool = False) -> None:
         self._ready.clear()

@@ -135,9 +135,10 @@ class Link:
         self.declared: set[str] = set()
         self._connection = connection
         self._returned = False
-        self._tag = ""
         self._next_heartbeat = time.monotonic() + _HEARTBEAT_EVERY_S
-        self._consumer: tuple[str, Callable[[Any], None]] | None = None
+        self._queue = ""
+        self._on_message: Callable[[Any], None] = lambda _: None
+        self._tags: list[str] = []
         self._poll = select.poll()
         self._polled: tuple[int, int] | None = None
         try:
@@ -206,30 +207,34 @@ class Link:
         self._returned = True
 
     def consume(self, queue: str, deliver: Callable[[Delivery], None], *, prefetch: int) -> None:
-        """Begin to consume; messages come to `deliver` inside `wait`."""
+        """Begin to consume; messages come to `deliver` inside `wait`, at most `prefetch` in hand."""
 
         def on_message(raw: Any) -> None:
             deliver(self._delivery(raw))
 
-        self._consumer = (queue, on_message)
-        self._begin(prefetch)
+        self._queue, self._on_message = queue, on_message
+        self._tags = [self._begin(prefetch)]
 
-    def set_prefetch(self, prefetch: int) -> None:
-        """Change how many messages may be in hand; those in hand stay."""
-        self.cancel()
-        self._begin(prefetch)
+    def set_extra_prefetch(self, extra: int) -> None:
+        """Let so many messages more be in hand than `consume` said; 0 for none. Those in hand stay.
 
-    def _begin(self, prefetch: int) -> None:
-        assert self._consumer is not None
-        queue, on_message = self._consumer
+        It is a second consumer, because RabbitMQ counts what a cancelled one had in hand for no other.
+        """
+        for tag in self._tags[1:]:
+            self.channel.basic_cancel(tag)
+        self._tags = [*self._tags[:1], *([self._begin(extra)] if extra > 0 else [])]
+
+    def _begin(self, prefetch: int) -> str:
+        tag = f"trove-{secrets.token_hex(4)}"
         self.channel.basic_qos(0, prefetch, False)
-        # A fresh tag each time: a quorum queue loses its way when one with messages in hand comes again.
-        self._tag = f"trove-{secrets.token_hex(4)}"
-        self.channel.basic_consume(queue, no_ack=False, consumer_tag=self._tag, callback=on_message)
+        self.channel.basic_consume(self._queue, no_ack=False, consumer_tag=tag, callback=self._on_message)
+        return tag
 
     def cancel(self) -> None:
         """Take no more messages."""
-        self.channel.basic_cancel(self._tag)
+        for tag in self._tags:
+            self.channel.basic_cancel(tag)
+        self._tags = []
 
     def accept(self, delivery: Delivery) -> None:
         """Acknowledge."""

@@ -56,7 +56,7 @@ class _Subscription:
         suspect = self._receiver.arrived(delivery) > 0
         if suspect != self._one_by_one:
             self._one_by_one = suspect
-            self._consumer.set_prefetch(1 if suspect else self._prefetch)
+            self._consumer.set_extra_prefetch(0 if suspect else self._prefetch - 1)
         self._waiting.put(delivery)
 
     def start(self) -> None:

@@ -27,6 +27,7 @@ NAME = "valkey"
 DELIVERY_COUNT = "x-delivery-count"
 
 _BLOCK_MS = 1000
+_PREFETCH = 500
 _POISON_KEPT = 1000
 _CLAIM_IDLE_S = 5.0
 _TIMEOUT_S = 10.0
@@ -64,7 +65,7 @@ class Channel(base.StdChannel):
         self._prefetch = 0
         self._queue: str | None = None
         self._callback: Callback | None = None
-        self._consuming = False
+        self._consumers: dict[str, int] = {}
         self._reader: RespConnection | None = None
         self._reading = False
         self._tags = itertools.count(1)
@@ -160,22 +161,23 @@ class Channel(base.StdChannel):
     # -- consuming ------------------------------------------------------------------------------------------------------------
 
     def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, a_global: bool = False) -> None:
-        """Bound the number of messages in hand; 0 is 500."""
+        """Bound what the next consumer adds to the messages in hand; 0 is 500."""
         self._prefetch = prefetch_count
 
     def basic_consume(
         self, queue: str, no_ack: bool = False, consumer_tag: str = "", callback: Callback | None = None, **_: object
     ) -> str:
-        """Begin to consume `queue`: messages come by `drain_events`."""
+        """Begin to consume `queue`: messages come by `drain_events`. Several consumers add up their prefetch."""
         if self._queue not in (None, queue):
             raise ChannelError("one queue a channel")
-        self._queue, self._callback, self._consuming = queue, callback, True
+        self._queue, self._callback = queue, callback
+        self._consumers[consumer_tag] = self._prefetch or _PREFETCH
         self._next_care = 0.0
         return consumer_tag
 
     def basic_cancel(self, consumer_tag: str, **_: object) -> None:
         """Take no more messages; what a read under way brings stays pending until the channel closes."""
-        self._consuming = False
+        self._consumers.pop(consumer_tag, None)
 
     def basic_ack(self, delivery_tag: int, multiple: bool = False) -> None:
         """Settle a message as handled. Sent with the next `arm`, many at once."""
@@ -215,8 +217,8 @@ class Channel(base.StdChannel):
         if now >= self._next_care:
             self._next_care = now + self.connection.claim_idle_s / 4
             self._care()
-        room = (self._prefetch or 500) - len(self._in_hand)
-        if self._consuming and not self._reading and room > 0:
+        room = sum(self._consumers.values()) - len(self._in_hand)
+        if not self._reading and room > 0:
             block_ms = max(10, min(_BLOCK_MS, int(self.connection.claim_idle_s * 250)))
             self._open_reader().send(
                 ("XREADGROUP", "GROUP", GROUP, self.name, "COUNT", room, "BLOCK", block_ms, "STREAMS", self._queue, ">")
@@ -246,7 +248,7 @@ class Channel(base.StdChannel):
 
     def close(self) -> None:
         """Settle what is settled, return the rest to the queue, and disconnect. May run twice."""
-        self._consuming = False
+        self._consumers.clear()
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -298,13 +300,13 @@ class Channel(base.StdChannel):
             entries = [entry for entry, _, _ in self._in_hand.values()]
             if entries:
                 self._command("XCLAIM", self._queue, GROUP, self.name, 0, *entries, "JUSTID")
-            if self._consuming:
+            if self._consumers:
                 self._claim_of_the_dead()
         except ServerError as error:
             raise _translated(error) from error
 
     def _claim_of_the_dead(self) -> None:
-        room = (self._prefetch or 500) - len(self._in_hand)
+        room = sum(self._consumers.values()) - len(self._in_hand)
         if room <= 0:
             return
         assert self._queue is not None

@@ -175,6 +175,23 @@ def put_version(  # noqa: PLR0913
     return version_by_id(tx, version_id)
 
 
+def renumber_version(tx: Tx, version_id: str, number: str) -> None:
+    """Give a version another number, for instance after its packages were upgraded; instances of it show that one then.
+
+    May run twice. Raises `Conflict` when another version has this name and number.
+    """
+    found = version_by_id(tx, version_id)
+    twins = select(datastore_versions.c.id).where(
+        datastore_versions.c.datastore_id == found.datastore_id,
+        datastore_versions.c.name == found.name,
+        datastore_versions.c.version == number,
+        datastore_versions.c.id != version_id,
+    )
+    if tx.execute(twins).first() is not None:
+        raise errors.Conflict(f"Datastore {found.datastore_name} has another version {found.name} with number {number}.")
+    tx.execute(update(datastore_versions).where(datastore_versions.c.id == version_id).values(version=number))
+
+
 def delete_datastore(tx: Tx, id_or_name: str) -> None:
     """Remove a datastore. Raises `NotFound`; `InvalidInput` while it has versions."""
     datastore = get(tx, id_or_name)

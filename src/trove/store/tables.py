@@ -44,7 +44,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return (value if value.tzinfo is UTC else value.astimezone(UTC)).replace(tzinfo=None)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
-        """Return what turns naive UTC into an aware time; one call a value, because lists of instances have a hundred of them."""
+        """Return what turns naive UTC into an aware time; one call a value, because lists have hundreds of them."""
         read = self.impl_instance.dialect_impl(dialect).result_processor(dialect, coltype)
 
         def process(value: Any) -> datetime | None:

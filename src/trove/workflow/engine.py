@@ -57,7 +57,7 @@ class Outcome:
     undo_failures: tuple[str, ...] = ()
 
 
-class TaskFailed(Exception):  # noqa: N818
+class TaskFailed(Exception):
     """What persistence keeps of an error: code and message of a TroveError, of others the class: a text may hold anything."""
 
 

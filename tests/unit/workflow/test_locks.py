@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 from tests.support import lock_promises
+
 from trove.workflow.locks import Locks
 
 

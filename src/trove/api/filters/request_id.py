@@ -1,4 +1,4 @@
-"""Gives every request an id, in the environment and in `X-Openstack-Request-Id` of the reply."""
+"""Gives every request an id: in the environment, in `X-Openstack-Request-Id` of the reply, and in the log lines it causes."""
 
 import re
 from collections.abc import Iterable
@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from trove.api.filters.wsgi import App, Environ, Filter, Headers, StartResponse
+from trove.core import trail
 
 REQUEST_ID = "openstack.request_id"
 GLOBAL_REQUEST_ID = "openstack.global_request_id"
@@ -30,6 +31,11 @@ def wrap(app: App) -> App:
         def start(status: str, headers: Headers, *exc_info: Any) -> Any:
             return start_response(status, [*headers, ("X-Openstack-Request-Id", made)], *exc_info)
 
-        return app(environ, start)
+        # Not `trail.trail`: this is on the way of every request. Replies are made whole before the app returns.
+        before = trail.REQUEST_ID.set(made)
+        try:
+            return app(environ, start)
+        finally:
+            trail.REQUEST_ID.reset(before)
 
     return request_id

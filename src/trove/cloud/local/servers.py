@@ -10,6 +10,7 @@ import logging
 import os
 import re
 from configparser import ConfigParser
+from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -26,6 +27,9 @@ LOG = logging.getLogger(__name__)
 
 MAX_RUN_DIR = 80
 """A socket's whole path may have 107 bytes."""
+
+SHORT_RUN_DIRS = Path("/run/trove")
+"""As root: where the directories of sockets go that would have too long a path."""
 
 _SECRET = re.compile(r"^\s*\w*(?:key|url|password|secret|token)\w*\s*=\s*(\S+)", re.IGNORECASE | re.MULTILINE)
 
@@ -101,13 +105,19 @@ class ServerHome:
 
     def make_run_directory(self) -> None:
         """Ensure the directory of sockets, which a reboot may have taken."""
-        if self.run.parent != self.path and self.uid is not None:
-            make_directory(self.run.parent, mode=0o711)
-        make_directory(self.run, mode=0o700, owner=self.uid)
+        for _ in range(5):
+            if self.run.parent == SHORT_RUN_DIRS:
+                make_directory(SHORT_RUN_DIRS)
+            with suppress(FileNotFoundError):  # another server, the last one there, took the directory above away
+                make_directory(self.run, mode=0o700, owner=self.uid)
+                return
 
     def remove(self) -> None:
         """Remove all files of a server without processes. May run twice."""
         remove_tree(self.run)
+        if self.run.parent == SHORT_RUN_DIRS:
+            with suppress(OSError):
+                SHORT_RUN_DIRS.rmdir()
         remove_tree(self.path)
 
     def status(self, settled_s: int) -> tuple[ServerStatus, str | None]:
@@ -157,6 +167,6 @@ def run_directory(home: Path) -> Path:
         return inside
     short = hashlib.sha256(os.fsencode(home)).hexdigest()[:20]
     if os.geteuid() == 0:
-        return Path("/run/trove") / short
+        return SHORT_RUN_DIRS / short
     own = Path(f"/run/user/{os.geteuid()}")
     return (own if own.is_dir() else Path("/tmp")) / f"trove-{short}"  # noqa: S108  made by us alone, or refused

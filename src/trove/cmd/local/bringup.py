@@ -46,7 +46,7 @@ def up(layout: Layout, wanted: StackSettings, *, timeout_s: float) -> None:
                 _stop_running(layout)
             raise
         _start_instances(layout)
-        fleet.warm_up(layout, tuple(offered))
+        fleet.warm_up(layout, [offer.manager for offer in offered])
         console.say(f'up after {time.monotonic() - began:.1f} s: {wanted.url}  (clients: eval "$(trove-local env)")')
 
 

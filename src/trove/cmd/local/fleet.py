@@ -15,6 +15,7 @@ from trove.cmd import wiring
 from trove.cmd.local import console, processes, statedb
 from trove.cmd.local.configure import config_files
 from trove.cmd.local.layout import Layout, StackError
+from trove.cmd.local.statedb import Offer
 from trove.config import opts
 from trove.core.errors import TroveError
 from trove.core.ids import is_id
@@ -52,27 +53,27 @@ def _cloud(files: Sequence[Path]) -> LocalCloud:
     return made
 
 
-def offers() -> dict[str, str]:
-    """Return the datastores that this machine can run, manager → version such as `10.11`.
+def offers() -> tuple[Offer, ...]:
+    """Return the datastores that this machine can run.
 
     One that is not installed is offered too, with a word about what to install: its instances then tell the same.
     """
-    found = {}
+    found = []
     for manager in registry.managers():
         spec = registry.spec(manager)
         try:
             number = packages.engine_version(packages.find_engine(DEFAULT_PACKAGES, manager))
         except TroveError as error:
             console.complain(f"warning: {error}")
-            found[manager] = spec.usable_versions[0]
+            found.append(Offer(manager=manager, version=spec.usable_versions[0], number=None))
             continue
         short = re.match(r"\d+\.\d+", number)
         version = short[0] if short else number
-        if version not in spec.usable_versions:
+        if not number.startswith(spec.usable_versions):
             usable = ", ".join(spec.usable_versions)
             console.complain(f"warning: {spec.title} {number} is installed here; Trove is made for {usable}")
-        found[manager] = version
-    return found
+        found.append(Offer(manager=manager, version=version, number=number))
+    return tuple(found)
 
 
 def servers(layout: Layout) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The state database as trove-local needs it: migrated, with the datastores of this machine on offer, and read for `status`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +16,9 @@ from trove.store import datastores, instances, schema
 from trove.store.session import Database, Tx
 from trove.store.tables import metadata
 from trove.store.vault import Vault
+
+HOST_IMAGE = "host"
+"""The local cloud's name for the packages of the machine itself."""
 
 
 @contextmanager
@@ -33,21 +37,39 @@ def opened(layout: Layout) -> Iterator[Database]:
         database.close()
 
 
-def prepare(layout: Layout, offers: dict[str, str]) -> None:
-    """Bring the schema up to date and offer the datastores in `offers` (manager → version). May run twice."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A datastore that this machine can run: `version` such as `10.11`, `number` such as `10.11.19`, None when unknown."""
+
+    manager: str
+    version: str
+    number: str | None
+
+
+def prepare(layout: Layout, offers: Sequence[Offer]) -> None:
+    """Bring the schema up to date and offer these datastores. May run twice."""
     with opened(layout) as database:
         try:
             schema.upgrade(database)
-            for manager, version in offers.items():
-                database.run(_offer, manager, version)
+            for offer in offers:
+                database.run(_offer, offer)
         except TroveError as error:
             raise StackError(f"the state database cannot be used: {error}") from error
 
 
-def _offer(tx: Tx, manager: str, version: str) -> None:
-    datastores.put_datastore(tx, manager)
-    offered = datastores.put_version(tx, manager, version, manager=manager, image_id="host")
-    datastores.put_datastore(tx, manager, default_version=offered.id)
+def _offer(tx: Tx, offer: Offer) -> None:
+    number = offer.number or offer.version
+    known = datastores.put_datastore(tx, offer.manager).versions
+    same = [each for each in known if each.name == offer.version and each.image_id == HOST_IMAGE]
+    if same and offer.number is None:
+        number = same[0].version
+    elif same and number not in {each.version for each in same}:
+        # The packages were upgraded since: it is the same version, its instances' too.
+        datastores.renumber_version(tx, same[0].id, number)
+    offered = datastores.put_version(
+        tx, offer.manager, offer.version, manager=offer.manager, version=number, image_id=HOST_IMAGE
+    )
+    datastores.put_datastore(tx, offer.manager, default_version=offered.id)
 
 
 def living(layout: Layout) -> tuple[Instance, ...]:
