@@ -16,11 +16,13 @@ from trove.cmd.local import statedb
 from trove.cmd.local.layout import Layout
 
 _COPY_INSTANCES = """
-INSERT INTO instances (id, {columns}) WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last})
+INSERT INTO instances (id, {columns})
+WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last})
 SELECT printf('%08x', i) || substr(id, 9), {columns} FROM n, instances WHERE id = :seed
 """
 _COPY_STATUSES = """
-INSERT INTO service_statuses (instance_id, {columns}) WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last})
+INSERT INTO service_statuses (instance_id, {columns})
+WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last})
 SELECT printf('%08x', i) || substr(instance_id, 9), {columns} FROM n, service_statuses WHERE instance_id = :seed
 """
 

@@ -5,11 +5,11 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pymysql
-from tests.support.private_process import free_port, private_directory, program, run_unprivileged, serving
+from tests.support.private_process import Serving, free_port, private_directory, program, run_unprivileged, serving
 
 HOST = "127.0.0.1"
 
@@ -22,6 +22,17 @@ class MariaDbServer:
     socket_path: Path
     user: str = "trove"
     password: str = field(default_factory=lambda: secrets.token_hex(8), repr=False)
+    process: Serving | None = field(default=None, repr=False)
+
+    def kill(self) -> None:
+        """Kill the server with -9."""
+        assert self.process is not None
+        self.process.kill()
+
+    def start(self) -> None:
+        """Start it again after `kill`."""
+        assert self.process is not None
+        self.process.start()
 
     def url(self, database: str) -> str:
         """Return SQLAlchemy's URL of a database."""
@@ -65,8 +76,8 @@ def mariadb_server() -> Iterator[MariaDbServer]:
             "--max-connections=200",
         ]
         # SIGKILL: nothing in it is worth a slow shutdown.
-        with serving(command, cwd=directory, ready=lambda: _ready(server), stop=signal.SIGKILL):
-            yield server
+        with serving(command, cwd=directory, ready=lambda: _ready(server), stop=signal.SIGKILL) as process:
+            yield replace(server, process=process)
 
 
 def _ready(server: MariaDbServer) -> bool:

@@ -6,11 +6,11 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psycopg
-from tests.support.private_process import free_port, private_directory, program, run_unprivileged, serving
+from tests.support.private_process import Serving, free_port, private_directory, program, run_unprivileged, serving
 
 HOST = "127.0.0.1"
 PACKAGE = "postgresql-15"
@@ -23,6 +23,17 @@ class PostgreSqlServer:
     port: int
     user: str = "trove"
     password: str = field(default_factory=lambda: secrets.token_hex(8), repr=False)
+    process: Serving | None = field(default=None, repr=False)
+
+    def kill(self) -> None:
+        """Kill the server with -9."""
+        assert self.process is not None
+        self.process.kill()
+
+    def start(self) -> None:
+        """Start it again after `kill`."""
+        assert self.process is not None
+        self.process.start()
 
     def url(self, database: str) -> str:
         """Return SQLAlchemy's URL of a database."""
@@ -78,8 +89,8 @@ def postgresql_server() -> Iterator[PostgreSqlServer]:
             "deadlock_timeout": "100ms",
         }
         command = [_program("postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in settings.items())]
-        with serving(command, cwd=directory, ready=lambda: _ready(server), stop=signal.SIGQUIT):
-            yield server
+        with serving(command, cwd=directory, ready=lambda: _ready(server), stop=signal.SIGQUIT) as process:
+            yield replace(server, process=process)
 
 
 def _program(name: str) -> str:

@@ -60,26 +60,56 @@ def run_unprivileged(command: Sequence[str], *, cwd: Path) -> None:
         raise RuntimeError(f"{command[0]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
 
 
-@contextmanager
-def serving(command: Sequence[str], *, cwd: Path, ready: Callable[[], bool], stop: signal.Signals) -> Iterator[None]:
-    """Run a server; wait until it is `ready`; end it with `stop`."""
-    log = cwd / "server.log"
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": str(cwd), "TMPDIR": str(cwd)}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            unprivileged(command), cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
-    try:
+class Serving:
+    """A server under test: `kill` it without warning, `start` it again."""
+
+    def __init__(self, command: Sequence[str], *, cwd: Path, ready: Callable[[], bool]) -> None:
+        self._command = list(command)
+        self._cwd = cwd
+        self._ready = ready
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server; wait until it is ready."""
+        log = self._cwd / "server.log"
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": str(self._cwd), "TMPDIR": str(self._cwd)}
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                unprivileged(self._command),
+                cwd=self._cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not ready():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{command[0]} did not start:\n{log.read_text(errors='replace')[-3000:]}")
+        while not self._ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self._command[0]} did not start:\n{log.read_text(errors='replace')[-3000:]}")
             time.sleep(0.05)
-        yield
-    finally:
-        process.send_signal(stop)
+
+    def kill(self) -> None:
+        """End the server by SIGKILL."""
+        self.stop(signal.SIGKILL)
+
+    def stop(self, how: signal.Signals) -> None:
+        """End the server by a signal, by SIGKILL when that takes too long."""
+        if self._process is None:
+            return
+        self._process.send_signal(how)
         try:
-            process.wait(20)
+            self._process.wait(20)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def serving(command: Sequence[str], *, cwd: Path, ready: Callable[[], bool], stop: signal.Signals) -> Iterator[Serving]:
+    """Run a server; wait until it is `ready`; end it with `stop`."""
+    server = Serving(command, cwd=cwd, ready=ready)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop(stop)

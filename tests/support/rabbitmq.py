@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from tests.support.certificates import write_certificates
+
 from trove.bus.management import ManagementApi
 
 HOST = "127.0.0.1"
@@ -44,7 +46,7 @@ class RabbitServer:
         self.folder = folder
         self.sbin = installed()
         self.password = secrets.token_urlsafe(12)
-        self.port, self.management_port, self.dist_port, self.epmd_port = _free_ports(4)
+        self.port, self.tls_port, self.management_port, self.dist_port, self.epmd_port = _free_ports(5)
         self.process: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
         self._write_files()
@@ -52,6 +54,11 @@ class RabbitServer:
     @property
     def url(self) -> str:
         return f"amqp://control:{quote(self.password)}@{HOST}:{self.port}/trove"
+
+    @property
+    def tls_url(self) -> str:
+        """The control user's URL with TLS; the authority's certificate is `ca.pem` in the folder."""
+        return f"amqps://control:{quote(self.password)}@{HOST}:{self.tls_port}/trove"
 
     @property
     def management_url(self) -> str:
@@ -63,8 +70,14 @@ class RabbitServer:
     def _write_files(self) -> None:
         for name in ("home", "mnesia", "log"):
             (self.folder / name).mkdir(parents=True)
+        write_certificates(self.folder)
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = {HOST}:{self.port}\n"
+            f"listeners.ssl.1 = {HOST}:{self.tls_port}\n"
+            f"ssl_options.cacertfile = {self.folder / 'ca.pem'}\n"
+            f"ssl_options.certfile = {self.folder / 'server.pem'}\n"
+            f"ssl_options.keyfile = {self.folder / 'server.key'}\n"
+            "ssl_options.verify = verify_none\n"
             f"management.tcp.ip = {HOST}\nmanagement.tcp.port = {self.management_port}\n"
             "default_user = control\n"
             f"default_pass = {self.password}\n"

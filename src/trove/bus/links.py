@@ -70,40 +70,49 @@ class Delivery:
 class Endpoint:
     """Where the bus is: reads a transport URL and opens links. The URL's secrets stay inside."""
 
-    def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, url: str) -> None:
         scheme = url.partition("://")[0]
         self.is_amqp = scheme in AMQP_SCHEMES
         if not self.is_amqp and scheme not in resp.SCHEMES:
             raise InvalidInput(
                 f"transport_url: unknown scheme {scheme!r}; allowed: amqp, amqps, rabbit, valkey, valkeys, valkey+unix"
             )
-        self._urls, self._tls = ([url], None) if not self.is_amqp else expand_amqp(url)
-        if tls is not None:
-            self._tls = {"context": tls}
-        if not self.is_amqp:
-            resp.parse_address(url)
-            streams.register()
+        try:
+            self._urls, self._tls = expand_amqp(url) if self.is_amqp else ([url], None)
+            if not self.is_amqp:
+                resp.parse_address(url)
+                streams.register()
+        except ValueError as error:
+            raise InvalidInput(f"transport_url: {error}") from None
 
     def __repr__(self) -> str:
         return f"Endpoint({'RabbitMQ' if self.is_amqp else 'Valkey'})"
 
     def open(self, *, confirm: bool = False, heartbeat: bool = False, name: str = "trove") -> "Link":
-        """Connect, trying each host once. Raises what `Link.ERRORS` names."""
+        """Connect to the first host that answers, beginning with the last good one. Raises what the last one raised."""
         if not self.is_amqp:
-            connection = Connection(transport=streams.NAME, transport_options={"url": self._urls[0]})
-            return Link(connection, amqp=False)
-        connection = Connection(
-            self._urls if len(self._urls) > 1 else self._urls[0],
-            ssl=self._tls or False,
-            heartbeat=_HEARTBEAT_S if heartbeat else 0,
-            connect_timeout=_CONNECT_TIMEOUT_S,
-            transport_options={
-                "confirm_publish": confirm,
-                "client_properties": {"connection_name": name},
-                "write_timeout": 30.0,
-            },
-        )
-        return Link(connection, amqp=True, hosts=len(self._urls))
+            return Link(Connection(transport=streams.NAME, transport_options={"url": self._urls[0]}), amqp=False)
+        for attempt in range(len(self._urls)):
+            url = self._urls[0]
+            connection = Connection(
+                url,
+                ssl=dict(self._tls) if self._tls else False,
+                heartbeat=_HEARTBEAT_S if heartbeat else 0,
+                connect_timeout=_CONNECT_TIMEOUT_S,
+                transport_options={
+                    "confirm_publish": confirm,
+                    "client_properties": {"connection_name": name},
+                    "write_timeout": 30.0,
+                },
+            )
+            try:
+                return Link(connection, amqp=True)
+            except Exception:
+                if self._urls[0] == url:
+                    self._urls = [*self._urls[1:], url]
+                if attempt == len(self._urls) - 1:
+                    raise
+        raise AssertionError("a transport URL has a host")
 
 
 def expand_amqp(url: str) -> tuple[list[str], dict[str, Any] | None]:
@@ -130,7 +139,7 @@ def expand_amqp(url: str) -> tuple[list[str], dict[str, Any] | None]:
 class Link:
     """One connection and one channel, for one thread at a time. After an error: close it and open another."""
 
-    def __init__(self, connection: Any, *, amqp: bool, hosts: int = 1) -> None:
+    def __init__(self, connection: Any, *, amqp: bool) -> None:
         self.is_amqp = amqp
         self.declared: set[str] = set()
         self._connection = connection
@@ -142,7 +151,9 @@ class Link:
         self._poll = select.poll()
         self._polled: tuple[int, int] | None = None
         try:
-            _connect(connection, hosts)
+            connection.ensure_connection(
+                max_retries=1, interval_start=0, interval_step=0, interval_max=0, reraise_as_library_errors=False
+            )
             self._raw: Any = connection.connection
             self.channel: Any = connection.channel()
             if amqp:
@@ -299,12 +310,6 @@ class Link:
         """Disconnect; what was in hand goes back to its queue. Never raises."""
         with suppress(Exception):
             self._connection.close()
-
-
-def _connect(connection: Any, hosts: int) -> None:
-    connection.ensure_connection(
-        max_retries=hosts, interval_start=0, interval_step=0, interval_max=0, reraise_as_library_errors=False
-    )
 
 
 def _count(value: object) -> int:

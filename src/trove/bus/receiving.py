@@ -82,6 +82,10 @@ class Receiver:
         except StoppingError:
             self.forget(nonce)
             raise
+        except Exception:  # a keyring may fail in its own ways; a message that cannot be judged must not end the consumer
+            LOG.exception("bus: set aside on %s.poison: a message of %r that cannot be opened", self._topic, delivery.sealed_by)
+            self._settle(nonce, accepted=False)
+            return None
         if request.expired:
             LOG.info("bus: dropped on %s: call %r of %s expired", self._topic, request.method, request.sender)
             self._settle(nonce, accepted=True)

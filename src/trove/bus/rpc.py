@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -227,14 +226,13 @@ def connect(
     principal: str,
     keyring: Keyring,
     host_label: str,
-    tls: ssl.SSLContext | None = None,
     replay_window_s: float = REPLAY_WINDOW_S,
 ) -> RpcBus:
     """Return the bus at a transport URL; it connects when first used.
 
     `amqp://`, `amqps://`, `rabbit://` (several hosts by `;`, or by `,` within one URL); `valkey://`, `valkeys://`,
-    `valkey+unix:///path.sock?user=…&password=…`. `host_label` names this process at the broker. `tls` replaces
-    the URL's TLS options.
+    `valkey+unix:///path.sock?user=…&password=…`. With TLS (`amqps`, `valkeys`) the broker's certificate is verified;
+    `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile` in the query name files. `host_label` names this process at the broker.
     """
     sealer = Sealer(principal, CachedKeys(keyring), window_s=replay_window_s)
-    return RpcBus(Endpoint(url, tls=tls), sealer, host_label)
+    return RpcBus(Endpoint(url), sealer, host_label)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from trove.bus.contract import CONDUCTOR_TOPIC, CONTROL, Keyring
 from trove.core.errors import InvalidInput, Refused
+from trove.core.ids import is_id
 from trove.core.json import JSON
 
 VERSION = "trove-1"
@@ -220,6 +221,8 @@ class Sealer:
         return self._keyring.key(peer if self.principal == CONTROL else self.principal)
 
     def _check_way(self, topic: str, sealed_by: str) -> None:
+        if sealed_by != CONTROL and not is_id(sealed_by):
+            raise Refused("the message does not say who sealed it")
         if CONTROL not in (self.principal, sealed_by):
             raise Refused(f"a guest takes messages of the control plane only, not of {sealed_by!r}")
         if self.principal == CONTROL and sealed_by != CONTROL and topic != CONDUCTOR_TOPIC:

@@ -17,9 +17,9 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import trove
 from trove.core.clock import utcnow
 from trove.core.errors import InvalidInput, TroveError
 from trove.core.trail import REQUEST_ID
@@ -133,14 +133,6 @@ def start_logging(settings: LogSettings) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def agent_version() -> str:
-    """Return the version of the installed package."""
-    try:
-        return version("trove")
-    except PackageNotFoundError:
-        return "unknown"
-
-
 def _share_one_heap() -> None:
     """Let all threads allocate from one heap (glibc's mallopt): several would keep some 4 MiB more, which are the tenant's."""
     with contextlib.suppress(AttributeError, OSError):
@@ -148,23 +140,29 @@ def _share_one_heap() -> None:
 
 
 def _serve(settings: Settings, config_dir: Path) -> int:
-    from trove.bus import rpc
-    from trove.bus.sealing import FixedKeys, key_from_text
     from trove.datastores import registry
-    from trove.guestagent.agent import Agent, Engine
+    from trove.guestagent.headstart import HeadStart
 
     instance_id = settings.host.instance_id
     host = SandboxedHost(settings.host)
-    engine = Engine(spec=registry.spec(settings.manager), driver=registry.driver(settings.manager, host), host=host)
+    driver = registry.driver(settings.manager, host)
+    # The server starts while the larger half of this program is still being loaded.
+    head_start = HeadStart(driver, host, config_dir)
+    from trove.bus import rpc
+    from trove.bus.sealing import FixedKeys, key_from_text
+    from trove.guestagent.agent import Agent
+    from trove.guestagent.engine import Engine
+
+    engine = Engine(spec=registry.spec(settings.manager), driver=driver, host=host, head_start=head_start)
     keys = FixedKeys({instance_id: key_from_text(settings.key)})
     bus = rpc.connect(settings.transport_url, principal=instance_id, keyring=keys, host_label="guestagent")
-    agent = Agent(engine, bus, version=agent_version(), report_interval_s=settings.report_interval_s)
+    agent = Agent(engine, bus, version=trove.__version__, report_interval_s=settings.report_interval_s)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     signal.signal(signal.SIGHUP, lambda *_: _reread_logging(config_dir))
     os.chdir("/")
-    LOG.info("guest agent %s for instance %s (%s) begins", agent_version(), instance_id, settings.manager)
+    LOG.info("guest agent %s for instance %s (%s) begins", trove.__version__, instance_id, settings.manager)
     try:
         agent.start()
         ended.wait()
@@ -272,7 +270,7 @@ def _parser() -> argparse.ArgumentParser:
         "it back when it dies. SIGTERM ends the agent and leaves the server running; SIGHUP reads the logging options again.",
         epilog="Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.",
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {agent_version()}")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {trove.__version__}")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--config-dir", type=Path, metavar="DIR", help="directory with guest_info.conf and trove-guestagent.conf")
     what.add_argument("--make-template", type=Path, metavar="DIR", help="prepare a data directory to copy from, and end")

@@ -153,6 +153,7 @@ class Driver(Protocol):
         """Make the data directory unless it is there, write the configuration, start, wait until it answers, secure it.
 
         `progress(step, percent)` tells how far it is. A data directory that holds data is never overwritten.
+        The caller makes sure that it all is on disk (`Host.sync_tree`) before it counts as done.
         """
 
     def start(self) -> None:

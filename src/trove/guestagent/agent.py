@@ -2,12 +2,11 @@
 
 import logging
 import threading
-from dataclasses import dataclass
 
 from trove.bus.contract import Bus, Subscription, guest_topic
 from trove.core.errors import TroveError
 from trove.core.status import ServiceStatus
-from trove.datastores.contract import Driver, Host, Spec
+from trove.guestagent.engine import Engine
 from trove.guestagent.heartbeat import Heartbeat, Pulse, quietly
 from trove.guestagent.jobs import Jobs
 from trove.guestagent.ledger import Ledger
@@ -18,15 +17,6 @@ from trove.guestagent.supervisor import Supervisor
 LOG = logging.getLogger(__name__)
 
 RPC_WORKERS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
-    """A database engine on its host."""
-
-    spec: Spec
-    driver: Driver
-    host: Host
 
 
 class Agent:
@@ -40,7 +30,7 @@ class Agent:
         lock = threading.RLock()
         self.supervisor = Supervisor(engine.driver, engine.host, self._ledger, lock, noticed=self._noticed)
         self.heartbeat = Heartbeat(bus, status=self.supervisor.status, pulse=self._pulse, interval_s=report_interval_s)
-        lifecycle = Lifecycle(engine.spec, engine.driver, self._ledger, lock, root_enabled=self.heartbeat.root_enabled)
+        lifecycle = Lifecycle(engine, self._ledger, lock, root_enabled=self.heartbeat.root_enabled)
         self.jobs = Jobs(engine.host, lifecycle.kinds(), changed=self.heartbeat.poke)
         self._manager = Manager(engine.spec, engine.driver, self.jobs, describe=self.heartbeat.describe)
         self._subscription: Subscription | None = None

@@ -1,14 +1,16 @@
 """The long verbs of an instance: prepare, restart, stop. Each may run twice, also after a crash in the middle."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import cast
 
 from trove.core.accounts import Database, User
 from trove.core.errors import Unsupported
 from trove.core.json import JSON
-from trove.datastores.contract import Databases, Driver, Facet, Root, Spec, Users
+from trove.datastores.contract import Databases, Driver, Facet, Root, Users
 from trove.guestagent import arguments
+from trove.guestagent.engine import Engine
 from trove.guestagent.jobs import Progress, Work
 from trove.guestagent.ledger import Ledger, Prepared
 
@@ -18,18 +20,16 @@ _PAGE = 1000
 
 
 class Lifecycle:
-    """Does the verbs. `engine` is held while the server is started or stopped, so that only one does it.
+    """Does the verbs. `turn` is held while the server is started or stopped, so that only one does it.
 
     `root_enabled(user)` is told when a superuser was let in on the way.
     """
 
-    def __init__(
-        self, spec: Spec, driver: Driver, ledger: Ledger, engine: threading.RLock, *, root_enabled: Callable[[str], None]
-    ) -> None:
-        self._spec = spec
-        self._driver = driver
-        self._ledger = ledger
+    def __init__(self, engine: Engine, ledger: Ledger, turn: threading.RLock, *, root_enabled: Callable[[str], None]) -> None:
         self._engine = engine
+        self._driver = engine.driver
+        self._ledger = ledger
+        self._turn = turn
         self._root_enabled = root_enabled
 
     def kinds(self) -> Mapping[str, Work]:
@@ -37,13 +37,13 @@ class Lifecycle:
         return {"prepare": self.prepare, "restart": self.restart, "stop": self.stop}
 
     def prepare(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
-        """Make the instance: server, databases, users, superuser. Done means that all of them are there."""
+        """Make the instance: server, databases, users, superuser. Done means that all of them are there and on disk."""
         config = arguments.text(args, "config")
         databases = arguments.databases(args)
         users = arguments.users(args)
         password = arguments.optional_text(args, "root_password")
         try:
-            with self._engine:
+            with self._taken():
                 self._driver.prepare(config=config, progress=progress)
                 self._ledger.update(wanted=True)
             if databases:
@@ -54,7 +54,8 @@ class Lifecycle:
                 self._ensure_users(users)
             if password is not None:
                 cast("Root", self._facet(Facet.ROOT)).enable_root(password)
-                self._root_enabled(self._spec.root_name)
+                self._root_enabled(self._engine.spec.root_name)
+            self._engine.host.sync_tree(self._engine.host.data_dir)
         except Exception:
             self._ledger.update(prepared=Prepared.FAILED)
             raise
@@ -64,7 +65,7 @@ class Lifecycle:
     def restart(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
         """Stop and start the server, with a new configuration if one is given."""
         config = arguments.optional_text(args, "config")
-        with self._engine:
+        with self._taken():
             self._ledger.update(wanted=True)
             progress("stopping the server", 10)
             self._driver.stop(timeout_s=STOP_TIMEOUT_S)
@@ -76,11 +77,18 @@ class Lifecycle:
 
     def stop(self, _args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
         """Stop the server and leave it stopped."""
-        with self._engine:
+        with self._taken():
             self._ledger.update(wanted=False)
             progress("stopping the server", 10)
             self._driver.stop(timeout_s=STOP_TIMEOUT_S)
         return {}
+
+    @contextmanager
+    def _taken(self) -> Iterator[None]:
+        if self._engine.head_start is not None:
+            self._engine.head_start.wait()
+        with self._turn:
+            yield
 
     # An agent that died half-way left some of them behind: what is there is brought to what was asked for.
 
@@ -113,6 +121,6 @@ class Lifecycle:
                 door.grant_access(user.name, user.host, user.databases)
 
     def _facet(self, facet: Facet) -> Driver:
-        if facet not in self._spec.facets:
-            raise Unsupported(f"{self._spec.title} has no {facet.value}.")
+        if facet not in self._engine.spec.facets:
+            raise Unsupported(f"{self._engine.spec.title} has no {facet.value}.")
         return self._driver

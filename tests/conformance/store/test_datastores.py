@@ -100,6 +100,21 @@ def test_what_is_used_cannot_be_removed(database: Database) -> None:
                 removal()
 
 
+def test_an_upgraded_version_gets_another_number_and_keeps_its_id(database: Database) -> None:
+    version = add_version(database)
+    made = add_instance(database, version)
+    with database.transaction() as tx:
+        for _ in range(2):
+            datastores.renumber_version(tx, version.id, "10.11.19")
+        assert instances.get(tx, made.id).datastore_version.version == "10.11.19"
+        assert [each.id for each in datastores.get(tx, "mariadb").versions] == [version.id]
+        datastores.put_version(tx, "mariadb", "10.11", manager="mariadb", version="10.11.20")
+        with pytest.raises(errors.Conflict):
+            datastores.renumber_version(tx, version.id, "10.11.20")
+        with pytest.raises(errors.NotFound):
+            datastores.renumber_version(tx, new_id(), "1")
+
+
 def test_names_are_told_apart_by_case(database: Database) -> None:
     with database.transaction() as tx:
         datastores.put_datastore(tx, "mariadb")

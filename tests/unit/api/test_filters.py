@@ -4,6 +4,7 @@ import pytest
 
 from trove.api import faults
 from trove.api.filters import basicauth, faultwrapper, identity, ratelimit, request_id
+from trove.core import trail
 from trove.core.callers import Caller
 
 
@@ -79,6 +80,26 @@ def test_request_ids_are_made_and_a_global_one_is_kept():
     seen.clear()
     call(request_id.wrap(app), HTTP_X_OPENSTACK_REQUEST_ID="forged\nid")
     assert "openstack.global_request_id" not in seen
+
+
+def test_log_lines_of_a_request_carry_its_id_also_when_it_fails():
+    seen = []
+
+    def app(environ, start_response):
+        seen.append((environ["openstack.request_id"], trail.REQUEST_ID.get()))
+        if len(seen) > 1:
+            raise RuntimeError
+        start_response("200 OK", [])
+        return []
+
+    call(request_id.wrap(app))
+    assert trail.REQUEST_ID.get() is None
+    with pytest.raises(RuntimeError):
+        call(request_id.wrap(app))
+    assert trail.REQUEST_ID.get() is None
+    (first, logged), (second, logged_too) = seen
+    assert (first, second) == (logged, logged_too)
+    assert first != second
 
 
 PROVEN = {

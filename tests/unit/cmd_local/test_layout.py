@@ -43,3 +43,10 @@ def test_private_files_are_private_from_the_start(tmp_path: Path) -> None:
     assert (tmp_path / "key").read_text() == "secret"
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_path_too_long_for_a_socket_is_refused_with_what_fits(tmp_path: Path) -> None:
+    root = tmp_path / ("x" * 120)
+    with pytest.raises(StackError, match="at most 94 bytes"):
+        Layout(root=root).create()
+    assert not root.exists()

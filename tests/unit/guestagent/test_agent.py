@@ -15,7 +15,8 @@ from trove.core.errors import GuestError, InvalidInput, NotFound, Unsupported
 from trove.core.json import JSON
 from trove.core.pages import Page
 from trove.datastores.contract import ConfigInputs, Facet, Spec
-from trove.guestagent.agent import Agent, Engine
+from trove.guestagent.agent import Agent
+from trove.guestagent.engine import Engine
 from trove.guestagent.host import SandboxedHost
 
 

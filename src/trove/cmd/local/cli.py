@@ -117,7 +117,8 @@ def _up_options(up: argparse.ArgumentParser) -> None:
     up.add_argument(
         "--bus",
         metavar="embedded|URL",
-        help="`embedded` runs a private Valkey (default); or rabbit://user:password@host:5672/vhost",
+        help="`embedded` runs a private Valkey (default); or rabbit://user:password@host:5672/vhost, with a virtual host that "
+        "nobody else uses",
     )
     up.add_argument(
         "--database",

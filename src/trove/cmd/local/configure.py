@@ -39,10 +39,9 @@ def config_files(layout: Layout) -> tuple[Path, ...]:
 
 
 def _embedded_bus(layout: Layout) -> tuple[str, Service]:
-    folder = layout.root / "bus"
-    folder.mkdir(exist_ok=True, mode=0o711)
-    folder.chmod(0o711)
-    server = embedded.prepare(folder, control_password=accounts.ensure_secret(layout, "bus.password"))
+    layout.bus.mkdir(exist_ok=True, mode=0o711)
+    layout.bus.chmod(0o711)
+    server = embedded.prepare(layout.bus, control_password=accounts.ensure_secret(layout, "bus.password"))
     # The server would rewrite its command line, by which it is found again when its record is lost.
     argv = (*server.argv, "--set-proc-title", "no")
     return server.url, Service(name=BUS, argv=argv, socket=os.fspath(server.socket_path))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MARKER = "stack.json"
+MAX_SOCKET_PATH = 107
 
 
 class StackError(Exception):
@@ -60,6 +61,16 @@ class Layout:
         return self.root / "cloud"
 
     @property
+    def bus(self) -> Path:
+        """Return the directory of the embedded bus."""
+        return self.root / "bus"
+
+    @property
+    def bus_socket(self) -> Path:
+        """Return the socket of the embedded bus."""
+        return self.bus / "bus.sock"
+
+    @property
     def services(self) -> Path:
         """Return the file that tells the supervisor what to run."""
         return self.run / "services.json"
@@ -88,6 +99,12 @@ class Layout:
         """Make the directories. Refuses a directory that holds something else. May run twice."""
         if self.root.is_dir() and not self.exists() and self._holds_others():
             raise StackError(f"{self.root} is not empty and holds no trove-local stack; choose another --state-dir")
+        longest = len(os.fsencode(self.bus_socket))
+        if longest > MAX_SOCKET_PATH:
+            room = MAX_SOCKET_PATH - longest + len(os.fsencode(self.root))
+            raise StackError(
+                f"the path {self.root} is too long for a socket in it; choose a --state-dir of at most {room} bytes"
+            )
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             if stat.S_IMODE(self.root.stat().st_mode) != 0o711:

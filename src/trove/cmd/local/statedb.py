@@ -59,13 +59,13 @@ def prepare(layout: Layout, offers: Sequence[Offer]) -> None:
 
 def _offer(tx: Tx, offer: Offer) -> None:
     number = offer.number or offer.version
-    known = datastores.put_datastore(tx, offer.manager).versions
-    same = [each for each in known if each.name == offer.version and each.image_id == HOST_IMAGE]
-    if same and offer.number is None:
-        number = same[0].version
-    elif same and number not in {each.version for each in same}:
+    named = [each for each in datastores.put_datastore(tx, offer.manager).versions if each.name == offer.version]
+    ours = next((each for each in named if each.image_id == HOST_IMAGE), None)
+    if ours is not None and offer.number is None:
+        number = ours.version
+    elif ours is not None and number not in {each.version for each in named}:
         # The packages were upgraded since: it is the same version, its instances' too.
-        datastores.renumber_version(tx, same[0].id, number)
+        datastores.renumber_version(tx, ours.id, number)
     offered = datastores.put_version(
         tx, offer.manager, offer.version, manager=offer.manager, version=number, image_id=HOST_IMAGE
     )

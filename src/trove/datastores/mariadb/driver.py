@@ -73,14 +73,11 @@ class MariaDB(Accounts):
         """
         program(self._host, "mariadbd", "mysqld")
         progress("making the data directory", 10)
-        fresh = not self._holds_data()
-        if fresh:
+        if not self._holds_data():
             self._make_data()
         progress("starting the server", 40)
         self.write_config(config)
         self.start()
-        if fresh:
-            self._host.sync_tree(self._data)
         progress("server answers", 80)
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""The two files that a guest agent starts from."""
+"""The files that a guest agent starts from."""
 
 import base64
 from configparser import RawConfigParser
@@ -9,10 +9,16 @@ from trove.core.instances import Instance
 
 GUEST_INFO = "guest_info.conf"
 GUEST_AGENT = "trove-guestagent.conf"
+FIRST_CONFIG = "first.cnf"
 
 
-def guest_files(instance: Instance, key: bytes, credential: GuestCredential, report_interval_s: float) -> dict[str, bytes]:
-    """Return the files by name: who the guest is, and how it reaches the control plane. Both hold secrets."""
+def guest_files(
+    instance: Instance, key: bytes, credential: GuestCredential, *, report_interval_s: float, first_config: str
+) -> dict[str, bytes]:
+    """Return the files by name: who the guest is, how it reaches the control plane, and the database server's configuration.
+
+    The first two hold secrets. The last lets the agent begin before it has been spoken to.
+    """
     version = instance.datastore_version
     return {
         GUEST_INFO: _ini(
@@ -25,6 +31,7 @@ def guest_files(instance: Instance, key: bytes, credential: GuestCredential, rep
             }
         ),
         GUEST_AGENT: _ini({"transport_url": credential.url, "report_interval": f"{report_interval_s:g}"}),
+        FIRST_CONFIG: first_config.encode(),
     }
 
 

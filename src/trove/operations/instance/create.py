@@ -162,7 +162,13 @@ def ensure_server(work: Work) -> None:
             manager=version.manager,
             tcp_ports=registry.spec(version.manager).tcp_ports,
             availability_zone=None if zone is None else str(zone),
-            files=guest_files(instance, key, credential, doors.settings.heartbeat_interval_s),
+            files=guest_files(
+                instance,
+                key,
+                credential,
+                report_interval_s=doors.settings.heartbeat_interval_s,
+                first_config=_config(work, instance),
+            ),
         )
     )
     with doors.database.transaction() as tx:
@@ -181,14 +187,8 @@ def prepare_database(work: Work) -> None:
     """Have the guest agent set up the database server with its databases and users, and wait until it serves."""
     with work.doors.database.reading() as tx:
         instance = instances.get(tx, work.operation.resource_id)
-    version = instance.datastore_version
-    config = registry.spec(version.manager).render_config(
-        ConfigInputs(
-            instance_id=instance.id, version=version.version, ram_mib=work.doors.cloud.flavor(instance.flavor_id).ram_mib
-        )
-    )
     args: dict[str, JSON] = {
-        "config": config,
+        "config": _config(work, instance),
         "databases": work.operation.args.get("databases") or [],
         "users": work.operation.secrets.get("users") or [],
     }
@@ -215,6 +215,12 @@ def check_accounts(spec: Spec, databases: Sequence[Database], users: Sequence[Us
             if name not in names:
                 raise InvalidInput(f"{where}: databases: {name!r} is not among the databases of this request")
     _refuse_doubles("users", [f"{user.name}@{user.host}" for user in users])
+
+
+def _config(work: Work, instance: Instance) -> str:
+    version, flavor = instance.datastore_version, work.doors.cloud.flavor(instance.flavor_id)
+    inputs = ConfigInputs(instance_id=instance.id, version=version.version, ram_mib=flavor.ram_mib)
+    return registry.spec(version.manager).render_config(inputs)
 
 
 def _need_facet(spec: Spec, facet: Facet, given: Collection[object], field_name: str) -> None:

@@ -1,0 +1,73 @@
+"""The whole service on a real MariaDB or PostgreSQL as its state database, also when that dies in the middle of a create."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.support.mariadb_server import MariaDbServer, mariadb_server
+from tests.support.postgresql_server import PostgreSqlServer, postgresql_server
+from tests.support.stack import Stack, stack
+
+pytestmark = pytest.mark.xdist_group("external-database")
+
+SERVERS = {"mariadb": mariadb_server, "postgresql": postgresql_server}
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def state_server(request: pytest.FixtureRequest) -> Iterator[MariaDbServer | PostgreSqlServer]:
+    with SERVERS[request.param]() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def on_server(state_server: MariaDbServer | PostgreSqlServer) -> Iterator[Stack]:
+    state_server.recreate("trove")
+    # Locks in the database too, as several task managers on several machines have them.
+    config = f"[taskmanager]\nlock_url = {state_server.lock_url('trove')}\n"
+    with stack("--database", state_server.url("trove"), config=config) as own:
+        yield own
+
+
+def test_the_story(on_server: Stack) -> None:
+    instance_id = on_server.create("kept-elsewhere")
+    try:
+        shown = on_server.await_healthy(instance_id)
+        with on_server.connect(shown, password="secret-kept-elsewhere") as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE t (id INT PRIMARY KEY)")
+            cursor.execute("INSERT INTO t VALUES (1)")
+            connection.commit()
+        client = on_server.client()
+        assert [user.name for user in client.users.list(instance_id)] == ["alice"]
+        client.instances.restart(instance_id)
+        shown = on_server.await_healthy(instance_id)
+        with on_server.connect(shown, password="secret-kept-elsewhere") as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT COUNT(*) FROM t")
+            assert cursor.fetchone() == (1,)
+        assert [one.id for one in client.instances.list()] == [instance_id]
+        row = on_server.instance_row(instance_id)
+        assert row is not None
+        assert row["status"] == "ACTIVE"
+        assert not (on_server.root / "trove.sqlite").exists()
+    finally:
+        on_server.delete(instance_id)
+    on_server.await_gone(instance_id)
+
+
+@pytest.mark.parametrize("polls", [0, 6])
+def test_the_state_database_killed_in_the_middle_of_a_create(
+    on_server: Stack, state_server: MariaDbServer | PostgreSqlServer, polls: int
+) -> None:
+    name = f"outlives-{polls}"
+    instance_id = on_server.create(name)
+    try:
+        for _ in range(polls):
+            on_server.show(instance_id)
+        state_server.kill()
+        refused = on_server.request("GET", f"/instances/{instance_id}")
+        assert refused.status == 503, refused.text
+        assert "Traceback" not in refused.text
+        state_server.start()
+        on_server.await_healthy(instance_id)
+        on_server.await_query(instance_id, password=f"secret-{name}")
+    finally:
+        on_server.delete(instance_id)
+    on_server.await_gone(instance_id)
