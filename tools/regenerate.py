@@ -1,4 +1,4 @@
-"""Writes the generated files again: the samples in etc/trove, and the table of what works in README.md.
+"""Writes the generated files again: the samples in etc/trove, what works in README.md, and the routes in doc/api.md.
 
 `make generate`, and `make check` followed by `git diff --exit-code`, so that none of them is ever edited by hand or forgotten.
 """
@@ -9,12 +9,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from api_routes import routes_text
+
 from trove.datastores import registry
 from trove.datastores.contract import Facet
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-BEGIN, END = "<!-- support:begin -->", "<!-- support:end -->"
+SUPPORT = ("<!-- support:begin -->", "<!-- support:end -->")
+API = ("<!-- routes:begin -->", "<!-- routes:end -->")
 
 
 def samples() -> None:
@@ -67,20 +70,21 @@ def _rule(columns: int) -> str:
     return "|" + " --- |" * columns
 
 
-def put_between(text: str, begin: str, end: str, content: str) -> str:
-    """Return `text` with what stands between two marker lines replaced."""
-    head, found, rest = text.partition(begin)
+def put_between(path: Path, markers: tuple[str, str], content: str) -> None:
+    """Replace what stands between two marker lines of a file."""
+    begin, end = markers
+    head, found, rest = path.read_text().partition(begin)
     _, closed, tail = rest.partition(end)
     if not found or not closed:
-        raise SystemExit(f"README.md has lost its markers {begin} … {end}")
-    return f"{head}{begin}\n{content}\n{end}{tail}"
+        raise SystemExit(f"{path.name} has lost its markers {begin} … {end}")
+    path.write_text(f"{head}{begin}\n{content}\n{end}{tail}")
 
 
 def main() -> None:
     """Write every generated file."""
     samples()
-    readme = ROOT / "README.md"
-    readme.write_text(put_between(readme.read_text(), BEGIN, END, support_tables()))
+    put_between(ROOT / "README.md", SUPPORT, support_tables())
+    put_between(ROOT / "doc" / "api.md", API, routes_text())
 
 
 if __name__ == "__main__":

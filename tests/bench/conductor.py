@@ -16,6 +16,7 @@ from tests.support.valkey import ValkeyServer
 from trove.bus import rpc
 from trove.bus.conductor import ConductorCaller
 from trove.bus.contract import CONDUCTOR_TOPIC, CONTROL
+from trove.bus.inbox import INBOX_SUFFIX
 from trove.bus.sealing import FixedKeys
 from trove.core.clock import utcnow
 from trove.core.ids import new_id
@@ -114,4 +115,5 @@ def _publish(valkey: ValkeyServer, keys: dict[str, bytes]) -> None:
 
 def _waiting(valkey: ValkeyServer) -> int:
     answer: Any = valkey.command("XLEN", CONDUCTOR_TOPIC)
-    return int(answer)
+    inbox: Any = valkey.command("LLEN", CONDUCTOR_TOPIC + INBOX_SUFFIX)
+    return int(answer) + int(inbox)

@@ -87,11 +87,13 @@ def test_the_supervisor_killed_during_create_and_during_delete(shared: Stack) ->
         after = shared.status()["services"]
         assert {name: one["pid"] for name, one in before.items()} == {name: one["pid"] for name, one in after.items()}
         shared.await_healthy(instance_id)
-    finally:
         shared.delete(instance_id)
-    _kill_supervisor(shared)
+        _kill_supervisor(shared)
+        shared.await_gone(instance_id)
+    finally:
+        shared.trove_local("up")
+        shared.delete(instance_id)
     shared.await_gone(instance_id)
-    shared.trove_local("up")
 
 
 def test_two_services_killed_at_once(shared: Stack) -> None:

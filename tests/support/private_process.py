@@ -89,8 +89,15 @@ class Serving:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """End the server by SIGKILL."""
+        """End the server by SIGKILL, and wait for the processes it began: PostgreSQL does not start while one is left."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         self.stop(signal.SIGKILL)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while any(_serves(int(pid)) for pid in children):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self._command[0]} left processes behind")
+            time.sleep(0.02)
 
     def stop(self, how: signal.Signals) -> None:
         """End the server by a signal, by SIGKILL when that takes too long."""
@@ -102,6 +109,13 @@ class Serving:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _serves(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -154,13 +154,14 @@ class RabbitServer:
         path = self.folder / "server.out"
         return path.read_text(errors="replace")[-2000:] if path.exists() else ""
 
-    def kill(self) -> None:
+    def kill(self, *, at_once: bool = False) -> None:
         """Kill the broker without warning (-9), with all its children.
 
         RabbitMQ 3.10 writes the name of a new quorum queue to disk up to half a second after it said that it exists, and never
-        recovers a queue that it was killed before: so wait for the names first.
+        recovers a queue that it was killed before: so wait for the names first, unless that is what is to be seen.
         """
-        self._await_names_on_disk()
+        if not at_once:
+            self._await_names_on_disk()
         self._end(signal.SIGKILL)
 
     def _await_names_on_disk(self, deadline_s: float = 20.0) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 
 from trove.bus import resp
 from trove.bus.contract import CONDUCTOR_TOPIC, CONTROL, GuestCredential, Keyring, guest_topic
+from trove.bus.inbox import INBOX_SUFFIX
 from trove.bus.links import AMQP_SCHEMES, POISON_SUFFIX, REPLY_EXCHANGE, Endpoint, Link, guest_exchange
 from trove.bus.management import ManagementApi, segment
 from trove.bus.resp import RespConnection, ServerError
@@ -70,7 +71,7 @@ def _checked(instance_id: str) -> str:
 
 
 def guest_rights(instance_id: str) -> list[str]:
-    """Return the ACL rules of a guest: append to the conductor's stream and to replies, consume its own, nothing else.
+    """Return the ACL rules of a guest: append to the conductor's inbox and to replies, consume its own, nothing else.
 
     Selectors (in parentheses) keep the rights apart: what is allowed on its own stream is not allowed on the conductor's.
     """
@@ -78,7 +79,7 @@ def guest_rights(instance_id: str) -> list[str]:
     return [
         "-@all",
         "+ping",
-        f"(+xadd %W~{CONDUCTOR_TOPIC})",
+        f"(+rpush %W~{CONDUCTOR_TOPIC}{INBOX_SUFFIX})",
         "(+xadd %W~reply.*)",
         f"({_QUEUE_COMMANDS} ~{own} ~{own}{POISON_SUFFIX})",
     ]
@@ -142,15 +143,21 @@ class _RabbitTopology:
         self._endpoint = endpoint
 
     def ensure(self, instance_id: str) -> None:
-        def declare(link: Link) -> None:
+        topic = guest_topic(instance_id)
+
+        def declare(link: Link) -> bool:
             own = guest_exchange(instance_id)
             link.declare_topic(CONDUCTOR_TOPIC)
-            link.declare_topic(guest_topic(instance_id))
+            link.declare_topic(topic)
             link.declare_reply_exchange()
             link.channel.exchange_declare(own, "direct", durable=True, auto_delete=False)
             link.channel.queue_bind(CONDUCTOR_TOPIC, own, routing_key=CONDUCTOR_TOPIC)
+            return link.answers(topic)
 
-        self._with_link(declare)
+        if not self._with_link(declare):
+            LOG.warning("the queue %s did not survive the death of the broker and is made anew", topic)
+            self._with_link(lambda link: link.delete_queue(topic))
+            self._with_link(declare)
 
     def remove(self, instance_id: str) -> None:
         def delete(link: Link) -> None:
@@ -161,12 +168,12 @@ class _RabbitTopology:
 
         self._with_link(delete)
 
-    def _with_link(self, work: Callable[[Link], None]) -> None:
-        def run() -> None:
+    def _with_link(self, work: Callable[[Link], T]) -> T:
+        def run() -> T:
             with closing(self._endpoint.open(name="admission")) as link:
-                work(link)
+                return work(link)
 
-        _translated(run)
+        return _translated(run)
 
 
 class RabbitAdmission:

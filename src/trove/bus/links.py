@@ -4,7 +4,7 @@ import secrets
 import select
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -186,6 +186,22 @@ class Link:
         """Delete a queue with its messages. May run twice."""
         self.channel.queue_delete(name)
 
+    def answers(self, queue: str) -> bool:
+        """Tell whether a quorum queue that seems to be unused lives. When it does not, this link is of no more use.
+
+        RabbitMQ never recovers a queue if it was killed within half a second of making it: that queue is still listed, and
+        everything else that is asked of it hangs.
+        """
+        seen = self.channel.queue_declare(queue, passive=True)
+        if seen.message_count or seen.consumer_count:
+            return True
+        try:
+            self.channel.basic_get(queue)  # What it might find goes back when this link is closed.
+        except TimeoutError:
+            self.abort()
+            return False
+        return True
+
     def publish(self, message: Outgoing, *, timeout_s: float) -> None:
         """Publish, and on a confirming link wait until it is stored. Raises QueueMissingError when no queue took it."""
         properties: dict[str, Any] = {"delivery_mode": 2 if message.persistent else 1}
@@ -281,17 +297,16 @@ class Link:
                 self._connection.heartbeat_check()
 
     def _delivery(self, raw: Any) -> Delivery:
-        message = self.channel.message_to_python(raw)
-        headers: Mapping[str, Any] = message.headers
-        body = message.body
+        if self.is_amqp:  # read past kombu's message, which unpacks compressed bodies of whoever sends them
+            message, headers = raw, raw.properties.get("application_headers") or {}
+        else:
+            message = self.channel.message_to_python(raw)
+            headers = message.headers
+        body, correlation_id = message.body, message.properties.get("correlation_id")
         return Delivery(
-            body=body
-            if isinstance(body, bytes)
-            else bytes(body, "utf-8", "surrogateescape")
-            if isinstance(body, str)
-            else bytes(body),
+            body=body if isinstance(body, bytes) else str(body).encode(errors="replace"),
             sealed_by=str(headers.get("sealed-by", "")),
-            correlation_id=message.properties.get("correlation_id"),
+            correlation_id=correlation_id if isinstance(correlation_id, str) else None,
             earlier=_count(headers.get(DELIVERY_COUNT)),
             redelivered=bool(message.delivery_info.get("redelivered")),
             tag=message.delivery_tag,

@@ -20,6 +20,7 @@ from kombu.exceptions import ChannelError, OperationalError
 from kombu.message import Message
 from kombu.transport import TRANSPORT_ALIASES, base
 
+from trove.bus import inbox
 from trove.bus.resp import Address, Reply, RespConnection, ServerError, parse_address
 
 GROUP = "trove"
@@ -118,7 +119,7 @@ class Channel(base.StdChannel):
 
     def queue_delete(self, queue: str, **_: object) -> None:
         """Delete the stream with all its messages. May run twice."""
-        self._command("DEL", queue)
+        self._command("DEL", queue, *inbox.keys(queue))
 
     def queue_purge(self, queue: str, **_: object) -> int:
         """Drop the messages that wait; returns how many."""
@@ -139,8 +140,6 @@ class Channel(base.StdChannel):
         about = {
             "headers": dict(headers or {}),
             "properties": dict(properties or {}),
-            "content_type": content_type,
-            "content_encoding": content_encoding,
         }
         return {
             b"about": json.dumps(about, separators=(",", ":")).encode(),
@@ -151,8 +150,9 @@ class Channel(base.StdChannel):
         self, message: Fields, exchange: str = "", routing_key: str = "", *, mandatory: bool = False, **_: object
     ) -> None:
         """Append to the stream named by the routing key; without it, drop, or raise QueueMissingError if mandatory."""
+        command = ("XADD", routing_key, "NOMKSTREAM", "*", *_flat(message))
         try:
-            stored = self._command("XADD", routing_key, "NOMKSTREAM", "*", *_flat(message))
+            stored = self._command(*(inbox.put(routing_key, message) if inbox.has_inbox(routing_key) else command))
         except ServerError as error:
             raise _translated(error) from error
         if stored is None and mandatory:
@@ -195,16 +195,14 @@ class Channel(base.StdChannel):
 
     def message_to_python(self, raw_message: Fields) -> StreamMessage:
         """Return the received entry as a kombu message."""
-        about = json.loads(raw_message[b"about"])
+        about = _about(raw_message[b"about"])
         message: Callable[..., StreamMessage] = StreamMessage
         return message(
             body=raw_message[b"body"],
             delivery_tag=int(raw_message[b"tag"]),
-            content_type=about.get("content_type"),
-            content_encoding=about.get("content_encoding"),
             delivery_info={"redelivered": raw_message[b"earlier"] != b"0", "routing_key": self._queue},
-            properties=about.get("properties"),
-            headers={**about.get("headers", {}), DELIVERY_COUNT: int(raw_message[b"earlier"])},
+            properties=about["properties"],
+            headers={**about["headers"], DELIVERY_COUNT: int(raw_message[b"earlier"])},
             channel=self,
         )
 
@@ -217,13 +215,21 @@ class Channel(base.StdChannel):
         if now >= self._next_care:
             self._next_care = now + self.connection.claim_idle_s / 4
             self._care()
-        room = sum(self._consumers.values()) - len(self._in_hand)
-        if not self._reading and room > 0:
+        if not self._reading and self._room > 0:
             block_ms = max(10, min(_BLOCK_MS, int(self.connection.claim_idle_s * 250)))
-            self._open_reader().send(
-                ("XREADGROUP", "GROUP", GROUP, self.name, "COUNT", room, "BLOCK", block_ms, "STREAMS", self._queue, ">")
-            )
+            if inbox.has_inbox(self._queue):
+                self._open_reader().send(inbox.await_one(self._queue, block_ms))
+            else:
+                self._open_reader().send(self._read_group("BLOCK", block_ms))
             self._reading = True
+
+    @property
+    def _room(self) -> int:
+        return sum(self._consumers.values()) - len(self._in_hand)
+
+    def _read_group(self, *options: str | int) -> tuple[str | int, ...]:
+        assert self._queue is not None
+        return ("XREADGROUP", "GROUP", GROUP, self.name, "COUNT", self._room, *options, "STREAMS", self._queue, ">")
 
     def drain(self, timeout_s: float) -> None:
         """Hand received messages to the callback. Raises TimeoutError when none came in time."""
@@ -236,10 +242,21 @@ class Channel(base.StdChannel):
             self._reading = False
             raise _translated(error) from error
         self._reading = False
+        if self._queue is not None and inbox.has_inbox(self._queue):
+            reply = self._read_inbox()
         if reply:
             [[_, entries]] = cast("list[list[list[list[Any]]]]", reply)
             for entry, pairs in entries:
                 self._deliver(cast("bytes", entry), pairs, earlier=0)
+
+    def _read_inbox(self) -> Reply:
+        assert self._queue is not None
+        if self._room <= 0:
+            return None
+        try:
+            return self.connection.pipeline([inbox.move(self._queue, self._room), self._read_group()])[1]
+        except ServerError as error:
+            raise _translated(error) from error
 
     @property
     def sock(self) -> socket.socket:
@@ -276,6 +293,8 @@ class Channel(base.StdChannel):
 
     def _deliver(self, entry: bytes, pairs: Sequence[bytes] | None, *, earlier: int) -> None:
         fields = dict(zip(pairs[::2], pairs[1::2], strict=True)) if pairs else {}
+        if b"packed" in fields:
+            fields = inbox.unpack(fields[b"packed"])
         if b"about" not in fields or b"body" not in fields:
             self._settled.append(entry)
             return
@@ -306,7 +325,7 @@ class Channel(base.StdChannel):
             raise _translated(error) from error
 
     def _claim_of_the_dead(self) -> None:
-        room = sum(self._consumers.values()) - len(self._in_hand)
+        room = self._room
         if room <= 0:
             return
         assert self._queue is not None
@@ -473,6 +492,18 @@ def open_server(address: Address) -> RespConnection:
         return RespConnection(address, timeout_s=_TIMEOUT_S)
     except ServerError as error:
         raise OperationalError(f"Valkey refused the connection: {error.code}") from None
+
+
+def _about(text: bytes) -> dict[str, dict[str, Any]]:
+    """Read what a sender wrote about its message; of what is malformed nothing remains, and the seal will not open."""
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError):
+        about = {}
+    parts = {name: about.get(name) if isinstance(about, dict) else None for name in ("headers", "properties")}
+    kept = {name: dict(part) if isinstance(part, dict) else {} for name, part in parts.items()}
+    kept["headers"].pop("compression", None)  # kombu would unpack it before anybody knows who sent it
+    return kept
 
 
 def _flat(fields: Fields) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from trove.bus.guest import GuestCaller
@@ -78,12 +79,22 @@ def _await_job(work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: 
         now = utcnow()
         last = max((moment for moment in (cast_at, job.sent if job else None) if moment), default=None)
         if last is None or now - last > RECAST_AFTER:
-            _guest(work).start_job(work.operation.id, kind, args)
+            _cast(work, kind, args)
             cast_at = now
         if now - server_seen > SERVER_CHECK_AFTER:
             server_seen = now
             _check_server(work)
         work.pause(next(pauses))
+
+
+def _cast(work: Work, kind: str, args: Mapping[str, JSON]) -> None:
+    try:
+        _guest(work).start_job(work.operation.id, kind, args)
+    except Unavailable:
+        # Perhaps the broker is there, but lost the guest's queue and user when it died.
+        with suppress(Unavailable):
+            work.doors.admission.admit(work.operation.resource_id)
+        raise
 
 
 def _guest(work: Work) -> GuestCaller:

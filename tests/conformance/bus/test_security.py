@@ -2,6 +2,7 @@
 
 import time
 import uuid
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,7 @@ from tests.support.waiting import until
 
 from trove.bus.admission import SharedAdmission, admission
 from trove.bus.contract import CONDUCTOR_TOPIC, CONTROL, TASKMANAGER_TOPIC, Message, guest_topic
+from trove.bus.inbox import INBOX_SUFFIX
 from trove.bus.links import Outgoing, guest_exchange
 from trove.bus.sealing import FixedKeys, Request, Sealer
 from trove.core.errors import TroveError, Unavailable, Unsupported
@@ -171,6 +173,11 @@ def test_a_guests_credential_manages_nothing(broker: Stage, make_guest: MakeGues
     if isinstance(broker.server, ValkeyServer):
         channel = broker.link(url).channel
         for command in (
+            ("XADD", CONDUCTOR_TOPIC, "MAXLEN", 0, "*", "a", "b"),
+            ("XADD", CONDUCTOR_TOPIC, "18446744073709551615-1", "a", "b"),
+            ("LPOP", CONDUCTOR_TOPIC + INBOX_SUFFIX),
+            ("LRANGE", CONDUCTOR_TOPIC + INBOX_SUFFIX, 0, -1),
+            ("DEL", CONDUCTOR_TOPIC + INBOX_SUFFIX),
             ("XTRIM", CONDUCTOR_TOPIC, "MAXLEN", 0),
             ("XDEL", CONDUCTOR_TOPIC, "1-1"),
             ("XACK", CONDUCTOR_TOPIC, "trove", "1-1"),
@@ -218,6 +225,41 @@ def test_a_copy_header_reaches_nobody_else(broker: Stage, make_guest: MakeGuest)
     message = channel.prepare_message(b"evil", headers=headers)
     channel.basic_publish(message, exchange=guest_exchange(thief), routing_key=CONDUCTOR_TOPIC)
     assert broker.size(guest_topic(victim)) == 0
+
+
+def test_malformed_frames_of_a_stolen_guest_do_not_stop_the_conductor(broker: Stage, make_guest: MakeGuest) -> None:
+    instance_id, url = make_guest()
+    seen: list[str] = []
+    conductor = broker.bus()
+    subscription = conductor.serve_batches(CONDUCTOR_TOPIC, lambda messages: seen.extend(each.sender for each in messages))
+    link = broker.link(url)
+    if isinstance(broker.server, ValkeyServer):
+        for frame in (
+            b"",
+            b"rubbish",
+            b"5 {}",
+            b"4 nullx",
+            b"7 [1,2,3]x",
+            b"0 ",
+            b"2 {}",
+            b"9999999999999 x",
+            b'16 {"headers":[1]}x',
+        ):
+            link.channel._command("RPUSH", CONDUCTOR_TOPIC + INBOX_SUFFIX, frame)
+    for headers in (
+        {},
+        {"sealed-by": instance_id, "compression": "application/x-gzip"},
+        {"sealed-by": [1], "compression": [1]},
+        {"sealed-by": CONTROL},
+    ):
+        message = link.channel.prepare_message(
+            zlib.compress(bytes(1_000_000)), headers=headers, content_encoding="utf-9", properties={"correlation_id": "c"}
+        )
+        link.channel.basic_publish(message, exchange=guest_exchange(instance_id), routing_key=CONDUCTOR_TOPIC)
+    broker.guest_bus(instance_id, url).cast(CONDUCTOR_TOPIC, "heartbeat", {})
+    until(lambda: instance_id in seen)
+    until(lambda: broker.size(CONDUCTOR_TOPIC) == 0)
+    subscription.stop()
 
 
 def test_admitting_twice_gives_the_same_credential(broker: Stage, make_guest: MakeGuest) -> None:

@@ -105,8 +105,6 @@ def test_other_answers(bus: MemoryBus) -> None:
 )
 @pytest.mark.parametrize("method", ["list_databases", "list_users", "get_user", "list_access", "is_root_enabled"])
 def test_a_malformed_answer_is_a_guest_error(bus: MemoryBus, method: str, answer: JSON) -> None:
-    if method == "list_users" and answer == {"items": [], "next_marker": None}:
-        return
     script = Script(bus, answer)
     args: tuple[object, ...] = {"list_databases": (5, None), "list_users": (5, None), "is_root_enabled": ()}.get(
         method, ("ann", "%")

@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from trove.cmd.local import console, fleet, processes, services, settings, statedb
+from trove.cmd.local import console, fleet, identity, processes, services, settings, statedb
 from trove.cmd.local.configure import configure
 from trove.cmd.local.layout import Layout, StackError
 from trove.cmd.local.locking import exclusive
@@ -27,6 +27,7 @@ def up(layout: Layout, wanted: StackSettings, *, timeout_s: float) -> None:
     with exclusive(layout, "up"):
         began = time.monotonic()
         remembered = settings.load(layout)
+        _check_identity(wanted, is_new=remembered != wanted)
         if remembered is not None and remembered != wanted:
             _stop_running(layout)
         fresh = not _running(layout)
@@ -48,6 +49,16 @@ def up(layout: Layout, wanted: StackSettings, *, timeout_s: float) -> None:
         _start_instances(layout)
         fleet.warm_up(layout, [offer.manager for offer in offered])
         console.say(f'up after {time.monotonic() - began:.1f} s: {wanted.url}  (clients: eval "$(trove-local env)")')
+
+
+def _check_identity(wanted: StackSettings, *, is_new: bool) -> None:
+    try:
+        identity.check(wanted)
+    except StackError as error:
+        if is_new:
+            raise
+        # It worked before, and the databases can serve meanwhile.
+        console.complain(f"warning: until this is mended the API refuses every request: {error}")
 
 
 def _running(layout: Layout) -> Sequence[Service]:

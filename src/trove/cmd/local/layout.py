@@ -102,9 +102,7 @@ class Layout:
         longest = len(os.fsencode(self.bus_socket))
         if longest > MAX_SOCKET_PATH:
             room = MAX_SOCKET_PATH - longest + len(os.fsencode(self.root))
-            raise StackError(
-                f"the path {self.root} is too long for a socket in it; choose a --state-dir of at most {room} bytes"
-            )
+            raise StackError(f"{self.root} is too long a path for a socket in it; choose a --state-dir of at most {room} bytes")
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             if stat.S_IMODE(self.root.stat().st_mode) != 0o711:
