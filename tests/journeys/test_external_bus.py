@@ -17,8 +17,10 @@ def broker() -> Iterator[RabbitServer]:
 
 @pytest.fixture(scope="module")
 def on_rabbit(broker: RabbitServer) -> Iterator[Stack]:
-    with stack("--bus", broker.url, config=f"[bus]\nmanagement_url = {broker.management_url}\n") as own:
-        yield own
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TROVE_LOCAL_BUS", broker.url)
+        with stack(config=f"[bus]\nmanagement_url = {broker.management_url}\n") as own:
+            yield own
 
 
 def test_the_story_with_a_broker_user_for_each_guest(on_rabbit: Stack, broker: RabbitServer) -> None:

@@ -65,6 +65,8 @@ def test_the_state_database_killed_in_the_middle_of_a_create(
         refused = on_server.request("GET", f"/instances/{instance_id}")
         assert refused.status == 503, refused.text
         assert "Traceback" not in refused.text
+        request_id = next(value for name, value in refused.headers.items() if name.lower() == "x-openstack-request-id")
+        assert f"[{request_id} -]" in (on_server.root / "log" / "trove-api.log").read_text()
         state_server.start()
         on_server.await_healthy(instance_id)
         on_server.await_query(instance_id, password=f"secret-{name}")

@@ -115,7 +115,9 @@ def test_an_unfinished_reply_can_be_waited_for_again(tmp_path_factory: pytest.Te
 
 
 def test_an_error_reply_is_raised(tmp_path_factory: pytest.TempPathFactory) -> None:
-    connection = talk(str(tmp_path_factory.mktemp("resp") / "s"), lambda peer: peer.sendall(b"-NOPERM no rights\r\n:1\r\n"))
+    connection = talk(
+        str(tmp_path_factory.mktemp("resp") / "s"), lambda peer: peer.recv(64) and peer.sendall(b"-NOPERM no rights\r\n:1\r\n")
+    )
     try:
         with pytest.raises(ServerError, match="no rights"):
             connection.pipeline([("A",), ("B",)])

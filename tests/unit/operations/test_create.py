@@ -3,15 +3,18 @@
 import base64
 import configparser
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from tests.support.world import CALLER, PASSWORD, PROJECT, World, request, until
 
+from trove.bus.guest import GuestCaller
 from trove.core.accounts import Database, User
 from trove.core.callers import Caller
 from trove.core.errors import CloudError, InvalidInput, NotFound, QuotaExceeded, TroveError, Unavailable
+from trove.core.json import JSON
 from trove.core.operations import OperationState
 from trove.core.quotas import Resource
 from trove.core.status import ServerStatus, Task, shown_status
@@ -178,6 +181,25 @@ def test_a_lost_cast_is_repeated(here: World, monkeypatch: pytest.MonkeyPatch):
     here.bus.broker.drop_next(f"guestagent.{instance.id}")
     here.runner().run_now(latest(here).id)
     assert latest(here).state is OperationState.SUCCEEDED
+
+
+def test_a_guest_whose_queue_the_broker_lost_is_admitted_again(here: World, monkeypatch: pytest.MonkeyPatch):
+    real_start_job = GuestCaller.start_job
+    lost: list[str] = []
+
+    def start_job(self: GuestCaller, name: str, kind: str, args: Mapping[str, JSON]) -> None:
+        if not lost:
+            lost.extend(here.admission.admitted)
+            here.admission.admitted.clear()
+        if not here.admission.admitted:
+            raise Unavailable("the message bus has no such queue")
+        real_start_job(self, name, kind, args)
+
+    monkeypatch.setattr(GuestCaller, "start_job", start_job)
+    instance = create.start(here.doors, CALLER, request())
+    here.runner().run_now(latest(here).id)
+    assert latest(here).state is OperationState.SUCCEEDED
+    assert lost == [instance.id] == list(here.admission.admitted)
 
 
 def test_a_guest_that_stays_silent_fails_at_the_deadline_with_what_was_last_heard(here: World):

@@ -25,6 +25,10 @@ files:
     bus/                                 messages of the embedded bus
     cloud/                               database servers: data, logs, addresses, templates
 
+environment:
+  $TROVE_LOCAL_BUS, $TROVE_LOCAL_DATABASE, $TROVE_LOCAL_AUTH_PASSWORD stand in for the options of `up` of these names:
+  they hold passwords, and other users of the machine can read the words of a command.
+
 exit status:
   0    done; for `status`: every service is up
   1    failed; the reason is on standard error

@@ -22,7 +22,8 @@ def up(arguments: argparse.Namespace) -> int:
         name: getattr(arguments, name)
         for name in ("port", "bus", "database", "auth", "auth_url", "auth_user", "auth_password", "auth_project", "auth_domain")
     }
-    chosen["auth_password"] = chosen["auth_password"] or os.environ.get("TROVE_LOCAL_AUTH_PASSWORD")
+    for name in ("bus", "database", "auth_password"):  # They hold passwords, which process lists would show.
+        chosen[name] = chosen[name] or os.environ.get(f"TROVE_LOCAL_{name.upper()}")
     bringup.up(layout, settings.merged(settings.load(layout), chosen), timeout_s=arguments.timeout)
     return 0
 
