@@ -1,10 +1,11 @@
 """The whole service on a real RabbitMQ: its story, the broker's sudden death, and what each guest may do there."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.support.rabbitmq import RabbitServer, rabbit_server
-from tests.support.stack import Stack, await_value, stack
+from tests.support.stack import Stack, await_value, free_port, stack
 
 pytestmark = pytest.mark.xdist_group("external-bus")
 
@@ -118,3 +119,20 @@ def permissions_of(broker: RabbitServer) -> list[dict[str, str]]:
     found = broker.api().get("/api/permissions")
     assert isinstance(found, list)
     return [{str(key): str(value) for key, value in one.items()} for one in found if isinstance(one, dict)]
+
+
+@pytest.mark.parametrize("wrong", ["password", "port", "virtual host"])
+def test_a_bus_that_cannot_be_used_fails_at_once_and_says_why(broker: RabbitServer, tmp_path: Path, wrong: str) -> None:
+    url = {
+        "password": broker.url.replace(broker.password, "mistyped"),
+        "port": broker.url.replace(str(broker.port), str(free_port())),
+        "virtual host": broker.url + "-absent",
+    }[wrong]
+    own = Stack(root=tmp_path / "stack", port=free_port())
+    done = own.trove_local("up", "--port", str(own.port), "--bus", url, check=False)
+    assert done.returncode == 1
+    assert "check host, user, password and virtual host of --bus" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "mistyped" not in done.stderr
+    assert broker.password not in done.stderr
+    assert not own.leftovers(own.root.as_posix())

@@ -1,11 +1,12 @@
 """The whole service on a real MariaDB or PostgreSQL as its state database, also when that dies in the middle of a create."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.support.mariadb_server import MariaDbServer, mariadb_server
 from tests.support.postgresql_server import PostgreSqlServer, postgresql_server
-from tests.support.stack import Stack, stack
+from tests.support.stack import Stack, free_port, stack
 
 pytestmark = pytest.mark.xdist_group("external-database")
 
@@ -73,3 +74,18 @@ def test_the_state_database_killed_in_the_middle_of_a_create(
     finally:
         on_server.delete(instance_id)
     on_server.await_gone(instance_id)
+
+
+def test_a_database_that_refuses_the_password_fails_at_once_and_says_why(
+    state_server: MariaDbServer | PostgreSqlServer, tmp_path: Path
+) -> None:
+    url = state_server.url("trove").replace(state_server.password, "mistyped")
+    own = Stack(root=tmp_path / "stack", port=free_port())
+    done = own.trove_local("up", "--port", str(own.port), "--database", url, check=False)
+    assert done.returncode == 1
+    assert "denied for user" in done.stderr or "authentication failed for user" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "mistyped" not in done.stderr
+    own.trove_local("reset", "--yes")
+    assert not own.root.exists()
+    assert not own.leftovers(own.root.as_posix())

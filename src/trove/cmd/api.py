@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ SIGTERM: requests in hand are finished. SIGHUP: logging is configured again."""
 
 PASTE_NAME = "trove"
 RESTART_PAUSE_S = 1.0
+LOOK_UP_S = 0.5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -118,6 +120,18 @@ def api_settings(conf: Any) -> Any:
     )
 
 
+class _WakefulEvent(threading.Event):
+    """An event whose wait without end looks up each half second: a signal just before the wait began would not end it."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set; return whether it is."""
+        if timeout is not None:
+            return super().wait(timeout)
+        while not super().wait(LOOK_UP_S):
+            pass
+        return True
+
+
 def _server(conf: Any, *, ready: Callable[[], None]) -> Any:
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
@@ -143,6 +157,7 @@ def _server(conf: Any, *, ready: Callable[[], None]) -> Any:
         log_level=LogLevels.warning,
         log_enabled=False,
     )
+    server.main_loop_interrupt = _WakefulEvent()
     server.on_startup(ready)
     return server
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = "trove-status"
+KEYS_TRIED = 100
 EPILOG = "exit codes: 0 all is well; 1 a warning; 2 a check failed, do not upgrade yet; 255 wrong arguments or a broken check."
 
 
@@ -81,10 +82,22 @@ def _guarded(name: str, check: Callable[[Any], tuple[Result, str]], conf: Any) -
 
 def check_key_file(conf: Any) -> tuple[Result, str]:
     """Check that secrets in the state database can be opened."""
+    from sqlalchemy.exc import DBAPIError
+
+    from trove.store import instances
+    from trove.store.session import Database
     from trove.store.vault import Vault
 
-    Vault.from_file(conf.secrets.key_file, create=False)
-    return Result.SUCCESS, f"{conf.secrets.key_file} holds usable keys"
+    vault = Vault.from_file(conf.secrets.key_file, create=False)
+    database = Database(conf.database.connection, vault=vault)
+    try:
+        with database.reading() as tx:
+            opened = instances.check_keys(tx, limit=KEYS_TRIED)
+    except DBAPIError:
+        return Result.WARNING, f"{conf.secrets.key_file} can be read; without tables there is nothing to try it on"
+    finally:
+        database.close()
+    return Result.SUCCESS, f"{conf.secrets.key_file} opens the keys of {opened} instances that were tried"
 
 
 def check_schema(conf: Any) -> tuple[Result, str]:

@@ -85,7 +85,7 @@ def foundation(conf: Any) -> Foundation:
 def control_key(key_file: str) -> bytes:
     """Return the key that seals what travels inside the control plane, derived from the last (oldest) key of the file.
 
-    The oldest, because a new key is put in front on each machine in turn, and all of them must agree meanwhile.
+    The oldest, so that a new key in front changes nothing on the bus: guests' passwords there derive from this one, too.
     """
     lines = [line.strip() for line in Path(key_file).read_bytes().splitlines()]
     keys = [line for line in lines if line and not line.startswith(b"#")]

@@ -262,6 +262,20 @@ def guest_key(tx: Tx, instance_id: str) -> bytes:
     return tx.vault.open(sealed)
 
 
+def check_keys(tx: Tx, *, limit: int) -> int:
+    """Open the keys of the newest `limit` live instances and return how many there were. Raises `SealBroken`."""
+    sealed = (
+        select(instances.c.encrypted_key)
+        .where(instances.c.deleted == false(), instances.c.encrypted_key.is_not(None))
+        .order_by(instances.c.created.desc())
+        .limit(limit)
+    )
+    found = tx.execute(sealed).scalars().all()
+    for each in found:
+        tx.vault.open(each)
+    return len(found)
+
+
 def charges(tx: Tx, instance_id: str) -> Mapping[Resource, int]:
     """Return what the live instance counts for in its project's quotas: instances 1, ram in MiB, volumes in GiB."""
     row = tx.execute(select(instances.c.ram_mib, instances.c.volume_size).where(_live(instance_id))).first()

@@ -1,5 +1,7 @@
 """The state database: connections, transactions and the translation of driver errors, the same on all three databases."""
 
+import contextlib
+import os
 import random
 import sqlite3
 import threading
@@ -187,6 +189,8 @@ def _engine(url: URL, pool_size: int) -> Engine:
         in_memory = url.database in {None, "", ":memory:"}
         size, overflow = (1, 0) if in_memory else (pool_size, 4 * pool_size)
         arguments: dict[str, Any] = {"timeout": LOCK_TIMEOUT_S, "check_same_thread": False}
+        if not in_memory:
+            _keep_private(str(url.database))
         engine = create_engine(url, connect_args=arguments, pool_size=size, max_overflow=overflow, **common)
         event.listen(engine, "connect", _prepare_sqlite)
         return engine
@@ -207,6 +211,12 @@ def _engine(url: URL, pool_size: int) -> Engine:
         "init_command": f"SET SESSION innodb_lock_wait_timeout={LOCK_TIMEOUT_S}, time_zone='+00:00'",
     }
     return create_engine(url, connect_args=arguments, **common)
+
+
+def _keep_private(path: str) -> None:
+    """Make the file before SQLite does, readable by its owner only; SQLite gives its journals the same mode."""
+    with contextlib.suppress(OSError):  # A directory that is missing or closed is told by the first connection.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

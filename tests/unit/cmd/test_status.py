@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.support.rows import add_instance, add_version
 
 from trove.cmd import manage, status
+from trove.store.session import Database
+from trove.store.vault import Vault
 
 
 @pytest.fixture
@@ -30,6 +33,20 @@ def test_a_ready_stack_passes(check, conf_file: Path):
     assert manage.main([f"--config-file={conf_file}", "db", "upgrade"]) == 0
     code, found = check()
     assert (code, set(found.values())) == (0, {"SUCCESS"})
+
+
+def test_a_key_that_opens_nothing_fails(check, conf_file: Path):
+    assert manage.main([f"--config-file={conf_file}", "db", "upgrade"]) == 0
+    key_file = conf_file.parent / "secret.key"
+    database = Database(f"sqlite:///{conf_file.parent}/trove.sqlite", vault=Vault.from_file(key_file, create=False))
+    add_instance(database, add_version(database))
+    database.close()
+    code, found = check()
+    assert (code, found["secret keys"]) == (0, "SUCCESS")
+
+    key_file.write_bytes(Vault.new_key() + b"\n")
+    code, found = check()
+    assert (code, found["secret keys"]) == (2, "FAILURE")
 
 
 def test_a_policy_file_in_json_fails(check, conf_file: Path):

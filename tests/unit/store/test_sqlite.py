@@ -1,5 +1,6 @@
 """SQLite: several processes and many threads write one file, and durability is on."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from trove.core.quotas import Resource
-from trove.store import quotas, schema
+from trove.store import datastores, quotas, schema
 from trove.store.session import Database
 from trove.store.vault import Vault
 
@@ -83,3 +84,19 @@ def test_a_database_in_memory_is_one_for_all_threads() -> None:
     thread.join()
     assert used(database) == 1
     database.close()
+
+
+def test_the_file_and_its_journals_are_readable_by_the_owner_only(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        database = Database(f"sqlite:///{tmp_path}/private.sqlite", vault=Vault([Vault.new_key()]))
+        schema.upgrade(database)
+        with database.transaction() as tx:
+            datastores.put_datastore(tx, "mariadb")
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        database.close()
+    finally:
+        os.umask(before)
+
+    assert len(modes) > 1
+    assert set(modes.values()) == {0o600}

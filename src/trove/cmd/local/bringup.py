@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from trove.cmd.local import console, fleet, identity, processes, services, settings, statedb
+from trove.cmd.local import console, external, fleet, processes, services, settings, statedb
 from trove.cmd.local.configure import configure
 from trove.cmd.local.layout import Layout, StackError
 from trove.cmd.local.locking import exclusive
@@ -27,7 +27,7 @@ def up(layout: Layout, wanted: StackSettings, *, timeout_s: float) -> None:
     with exclusive(layout, "up"):
         began = time.monotonic()
         remembered = settings.load(layout)
-        _check_identity(wanted, is_new=remembered != wanted)
+        _check_external(wanted, is_new=remembered != wanted)
         if remembered is not None and remembered != wanted:
             _stop_running(layout)
         fresh = not _running(layout)
@@ -51,14 +51,14 @@ def up(layout: Layout, wanted: StackSettings, *, timeout_s: float) -> None:
         console.say(f'up after {time.monotonic() - began:.1f} s: {wanted.url}  (clients: eval "$(trove-local env)")')
 
 
-def _check_identity(wanted: StackSettings, *, is_new: bool) -> None:
+def _check_external(wanted: StackSettings, *, is_new: bool) -> None:
     try:
-        identity.check(wanted)
+        external.check(wanted)
     except StackError as error:
         if is_new:
             raise
         # It worked before, and the databases can serve meanwhile.
-        console.complain(f"warning: until this is mended the API refuses every request: {error}")
+        console.complain(f"warning: until this is mended the service does not work: {error}")
 
 
 def _running(layout: Layout) -> Sequence[Service]:

@@ -53,8 +53,13 @@ def prepare(layout: Layout, offers: Sequence[Offer]) -> None:
             schema.upgrade(database)
             for offer in offers:
                 database.run(_offer, offer)
-        except TroveError as error:
-            raise StackError(f"the state database cannot be used: {error}") from error
+        except (TroveError, SQLAlchemyError) as error:
+            raise StackError(f"the state database cannot be used: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what the database server or its driver said; neither names a password."""
+    return str(getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error)
 
 
 def _offer(tx: Tx, offer: Offer) -> None:
@@ -92,5 +97,5 @@ def drop_external(layout: Layout) -> list[str]:
             metadata.drop_all(connection)
             connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
     except (StackError, SQLAlchemyError) as error:
-        return [f"the tables in the external state database: {error}"]
+        return [f"the tables in the external state database: {_reason(error)}"]
     return []

@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 
 FIRST_DELAY_S = 0.1
 LAST_DELAY_S = 10.0
-STEADY_S = 30.0
+STEADY_S = 5.0
 READY_S = 15.0
 
 
