@@ -93,7 +93,13 @@ def _bare_seconds(template: Path) -> float:
         began = time.monotonic()
         subprocess.run(["cp", "-a", "--reflink=auto", str(template), str(data)], check=True)
         (data / "trove-template.json").unlink(missing_ok=True)
-        options = [f"--datadir={data}", f"--socket={socket}", "--skip-networking", "--innodb-buffer-pool-size=32M"]
+        options = [
+            f"--tmpdir={root}",
+            f"--datadir={data}",
+            f"--socket={socket}",
+            "--skip-networking",
+            "--innodb-buffer-pool-size=32M",
+        ]
         if os.getuid() == 0:
             subprocess.run(["chown", "-R", "nobody", str(root)], check=True)
             options.append(f"--user={pwd.getpwnam('nobody').pw_name}")

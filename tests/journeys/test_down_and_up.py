@@ -24,6 +24,7 @@ def test_data_survives_down_and_up_even_with_a_killed_supervisor() -> None:
         own.trove_local("down")
         assert own.trove_local("status", check=False).returncode == 3
         assert processes_naming(own.root.name) == []
+        assert [row["status"] for row in own.status()["instances"]] == ["SHUTDOWN"]
         own.trove_local("down")
         own.up()
         assert own.trove_local("status").returncode == 0
@@ -48,6 +49,17 @@ def test_up_again_changes_nothing_and_a_new_port_moves_the_api_only() -> None:
         own.await_healthy(instance_id)
         server_pid = own.status()["instances"][0]["server_pid"]
         assert server_pid == before["instances"][0]["server_pid"]
+
+
+def test_another_bus_or_state_database_is_refused_while_instances_know_the_old_one() -> None:
+    with stack() as own:
+        own.create("bound")
+        for option, url in (("--bus", "valkey://127.0.0.1:1/0"), ("--database", "mysql+pymysql://u:secret@127.0.0.1:1/trove")):
+            refused = own.trove_local("up", option, url, check=False)
+            assert refused.returncode == 1
+            assert f"{option}: 1 instance belongs" in refused.stderr
+            assert "secret" not in refused.stderr
+        assert own.trove_local("status").returncode == 0
 
 
 def test_two_ups_at_once_make_one_stack() -> None:

@@ -49,7 +49,7 @@ def test_a_guest_process_killed_during_create_and_again_during_delete(shared: St
         _kill_guest_process(shared, instance_id, which)
         shared.await_healthy(instance_id)
         shared.await_query(instance_id, password=f"secret-{name}")
-        pid = (shared.instance_row(instance_id) or {})[which]
+        pid = await_value(lambda: (shared.instance_row(instance_id) or {}).get(which), 60.0, f"there is no {which}")
     finally:
         shared.delete(instance_id)
     with suppress(ProcessLookupError):

@@ -70,6 +70,7 @@ def mariadb_server() -> Iterator[MariaDbServer]:
             f"--bind-address={HOST}",
             f"--port={server.port}",
             f"--pid-file={directory / 'server.pid'}",
+            f"--tmpdir={directory}",
             "--innodb-buffer-pool-size=64M",
             "--innodb-log-file-size=48M",
             "--skip-name-resolve",

@@ -189,7 +189,12 @@ class Stack:
     def connect(self, shown: Mapping[str, Any], *, password: str, user: str = "alice") -> "pymysql.connections.Connection[Any]":
         """Connect to an instance over TCP."""
         return pymysql.connect(
-            host=shown["addresses"][0]["address"], port=3306, user=user, password=password, database="shop", connect_timeout=20
+            host=shown["addresses"][0]["address"],
+            port=3306,
+            user=user,
+            password=password.encode(),  # PyMySQL would send text in Latin-1.
+            database="shop",
+            connect_timeout=20,
         )
 
     def await_query(self, instance_id: str, *, password: str, timeout_s: float = 60.0) -> None:
@@ -228,9 +233,7 @@ class Stack:
         """Return processes (by command line or directory), mounts, loop devices and files of this stack that name `word`."""
         found = [f"process {pid}: {line}" for pid, line in processes_naming(word)]
         mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if word in line]
-        # Not the empty files of the lock directory: to remove one while another process waits for it would be unsafe.
-        places = [path for path in self.root.glob("*") if path.is_dir() and path.name != "run"] if self.root.is_dir() else []
-        files = [str(path) for place in places for path in place.rglob("*") if word in path.name]
+        files = [str(path) for path in self.root.rglob("*") if word in path.name] if self.root.is_dir() else []
         loops = []
         for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
             with suppress(OSError):

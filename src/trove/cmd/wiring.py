@@ -103,7 +103,21 @@ def probe_database(database: Database) -> None:
         with database.reading() as tx:
             operations.unfinished(tx, limit=1)
     except DBAPIError as error:
-        raise Unavailable("The state database lacks tables; `trove-manage db upgrade` makes them.") from error
+        raise Unavailable(f"{_complaint(database)} The driver says: {type(error.orig).__name__}: {error.orig}") from error
+
+
+def _complaint(database: Database) -> str:
+    from sqlalchemy.exc import DBAPIError
+
+    from trove.store import schema
+
+    try:
+        revision = schema.current(database)
+    except (DBAPIError, Unavailable):
+        return "The state database does not let us in: check [database] connection."
+    if revision is None:
+        return "The state database lacks tables; `trove-manage db upgrade` makes them."
+    return f"The state database is at revision {revision}, not {schema.head()}; `trove-manage db upgrade` mends that."
 
 
 def host_name(conf: Any) -> str:

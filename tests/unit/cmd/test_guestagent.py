@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,14 @@ INFO = "[DEFAULT]\nguest_id=i-1\ndatastore_manager=mariadb\ninstance_rpc_encr_ke
 AGENT = "[DEFAULT]\ntransport_url=valkey+unix:///x?password=%p\nreport_interval=2\n"
 HOST = "[host]\naddress=127.0.0.9\ndata_dir=/v\nrun_dir=/r\nconfig_dir=/c\nlog_dir=/l\nhide=/a, /b\nsandbox=bwrap\n"
 HOST += "volume_bytes=1073741824\n"
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture

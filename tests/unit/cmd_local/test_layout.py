@@ -1,5 +1,6 @@
 """The state directory is found by rule, closed to others, and never somebody else's."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,15 @@ import pytest
 from trove.cmd.local.layout import Layout, StackError, default_root, layout_at, write_private
 
 
-def test_modes_let_guests_through_and_nobody_look(tmp_path: Path) -> None:
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_modes_let_guests_through_and_nobody_look(tmp_path: Path, umask: int) -> None:
     layout = Layout(root=tmp_path / "deep" / "s")
-    layout.create()
-    layout.create()
+    before = os.umask(umask)
+    try:
+        layout.create()
+        layout.create()
+    finally:
+        os.umask(before)
     modes = {
         path.name: path.stat().st_mode & 0o777 for path in (layout.root, layout.keys, layout.log, layout.run, layout.cloud)
     }

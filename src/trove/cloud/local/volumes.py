@@ -6,6 +6,7 @@ Layout: `volumes/<instance id>/volume.json`, `volume.img` (loop only, sparse), a
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class Volumes:
         remove_tree(home)
         make_directory(home)
         make_directory(home / "mount")
+        self._check_room(size_gib * GIB)
         if self._loop():
             make_file_system(home / "volume.img", size_gib * GIB)
         write_record(home / "volume.json", {"size_gib": size_gib, "type": volume_type})
@@ -119,6 +121,20 @@ class Volumes:
     def held(self) -> tuple[str, ...]:
         """Return the ids of the instances that have a volume, whole or half-made."""
         return tuple(sorted(path.name for path in self._directory.iterdir() if path.is_dir()))
+
+    def _check_room(self, size: int) -> None:
+        """Raise `CloudError` unless the disk could hold this volume and all others full: a promise that tenants rely on."""
+        free = shutil.disk_usage(self._directory).free
+        promised = 0
+        for image in self._directory.glob("*/volume.img"):
+            with suppress(FileNotFoundError):
+                stat = image.stat()
+                promised += max(0, stat.st_size - stat.st_blocks * 512)
+        if free - promised < size:
+            raise CloudError(
+                f"There is no room for a volume of {size // GIB} GiB: of the disk {max(0, free - promised) / GIB:.1f} GiB are "
+                "free and not promised to other volumes."
+            )
 
     def _home(self, instance_id: str) -> Path:
         return self._directory / instance_id

@@ -4,6 +4,9 @@ import http.client
 import subprocess
 import time
 from collections.abc import Sequence
+from urllib.parse import urlsplit, urlunsplit
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from trove.cmd.local import console, external, fleet, processes, services, settings, statedb
 from trove.cmd.local.configure import configure
@@ -27,6 +30,7 @@ def up(layout: Layout, wanted: StackSettings, *, timeout_s: float) -> None:
     with exclusive(layout, "up"):
         began = time.monotonic()
         remembered = settings.load(layout)
+        _refuse_stranding(layout, remembered, wanted)
         _check_external(wanted, is_new=remembered != wanted)
         if remembered is not None and remembered != wanted:
             _stop_running(layout)
@@ -49,6 +53,35 @@ def up(layout: Layout, wanted: StackSettings, *, timeout_s: float) -> None:
         _start_instances(layout)
         fleet.warm_up(layout, [offer.manager for offer in offered])
         console.say(f'up after {time.monotonic() - began:.1f} s: {wanted.url}  (clients: eval "$(trove-local env)")')
+
+
+def _refuse_stranding(layout: Layout, remembered: StackSettings | None, wanted: StackSettings) -> None:
+    """Raise `StackError` when instances would be left behind on a bus, or in a state database, that is not asked any more."""
+    if remembered is None:
+        return
+    for option in ("bus", "database"):
+        old, new = (_without_account(getattr(chosen, option)) for chosen in (remembered, wanted))
+        if old != new and (left := len(_instances(layout))):
+            raise StackError(
+                f"--{option}: {left} instance{'s belong' if left > 1 else ' belongs'} to {old}. Delete the instances first, or "
+                "choose another --state-dir for a stack beside this one"
+            )
+
+
+def _instances(layout: Layout) -> frozenset[str]:
+    """Return the ids of all instances, those too whose server is not made yet, or whose state database does not answer."""
+    known: frozenset[str] = frozenset()
+    try:
+        known = frozenset(instance.id for instance in statedb.living(layout))
+    except (StackError, SQLAlchemyError) as error:
+        console.complain(f"going by the servers of this machine alone: {error}")
+    return known | frozenset(fleet.servers(layout))
+
+
+def _without_account(url: str) -> str:
+    """Return a URL without user and password, which may change."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="")) if parts.scheme else url
 
 
 def _check_external(wanted: StackSettings, *, is_new: bool) -> None:

@@ -107,10 +107,15 @@ class Layout:
             self.root.mkdir(parents=True, exist_ok=True)
             if stat.S_IMODE(self.root.stat().st_mode) != 0o711:
                 self.root.chmod(0o711)
-            for directory, mode in ((self.keys, 0o700), (self.run, 0o711), (self.log, 0o700), (self.conf.parent, 0o700)):
+            for directory, mode in (
+                (self.keys, 0o700),
+                (self.run, 0o711),
+                (self.log, 0o700),
+                (self.conf.parent, 0o700),
+                (self.cloud, 0o711),
+            ):
                 directory.mkdir(exist_ok=True, mode=mode)
-                directory.chmod(mode)
-            self.cloud.mkdir(exist_ok=True, mode=0o711)
+                directory.chmod(mode)  # Whatever the umask is: guests must get through to their own.
         except OSError as error:
             raise StackError(f"cannot make the state directory {self.root}: {error.strerror}") from error
 

@@ -4,12 +4,14 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from trove.cloud.local import Processes
 from trove.cmd.local import console, fleet, processes, services, settings, statedb
 from trove.cmd.local.layout import Layout, StackError
 from trove.cmd.local.services import API, BUS, CONDUCTOR, TASKMANAGER
 from trove.cmd.local.settings import EMBEDDED
+from trove.core.instances import Instance
 from trove.core.json import JSON
-from trove.core.status import shown_status
+from trove.core.status import IDLE_TASKS, shown_status
 
 SHOWN = (API, TASKMANAGER, CONDUCTOR, BUS)
 
@@ -116,7 +118,7 @@ def _instances(layout: Layout) -> tuple[InstanceReport, ...]:
                 id=row.id,
                 name=row.name,
                 datastore=row.datastore_version.datastore_name,
-                status=shown_status(row.task, row.server_status),
+                status=_status(row, pids),
                 address=row.addresses[0].address if row.addresses else None,
                 port=row.port,
                 agent_pid=pids.agent_pid,
@@ -124,6 +126,12 @@ def _instances(layout: Layout) -> tuple[InstanceReport, ...]:
             )
         )
     return tuple(found)
+
+
+def _status(row: Instance, pids: Processes) -> str:
+    """Return what the API shows, but SHUTDOWN for an instance at rest that `down` has stopped."""
+    stopped = row.task in IDLE_TASKS and pids.agent_pid is None and pids.server_pid is None
+    return "SHUTDOWN" if stopped else shown_status(row.task, row.server_status)
 
 
 def _cell(value: JSON) -> str:
