@@ -1,12 +1,15 @@
 """From an accepted request to the first SQL query, against a bare template copy and server start on the same machine."""
 
+import base64
 import contextlib
 import os
 import pwd
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,12 @@ import psutil
 import pymysql
 from tests.bench.measure import Figure, print_figure, print_heading, resident_mib
 from tests.support.stack import Stack, stack
+from tests.support.valkey import ValkeyServer
+
+from trove.bus import rpc
+from trove.bus.contract import CONDUCTOR_TOPIC, CONTROL, guest_topic
+from trove.bus.sealing import FixedKeys
+from trove.core.ids import new_id
 
 RUNS = 7
 IDLE_S = 10.0
@@ -130,6 +139,42 @@ def _bare_seconds(template: Path) -> float:
         shutil.rmtree(root, ignore_errors=True)
 
 
+def _first_heartbeat_s() -> float:
+    """Start an agent by itself on a bus of its own; return the seconds until its first heartbeat is received."""
+    root = Path(tempfile.mkdtemp(prefix="trove-b-"))
+    instance_id, key = new_id(), os.urandom(32)
+    valkey = ValkeyServer(root / "bus")
+    agent: subprocess.Popen[bytes] | None = None
+    try:
+        (root / "bus").mkdir()
+        (root / "conf.d").mkdir()
+        valkey.start()
+        directories = "".join(f"{name}_dir = {root / name}\n" for name in ("data", "run", "config", "log"))
+        (root / "conf.d" / "guest.conf").write_text(
+            f"[DEFAULT]\nguest_id = {instance_id}\ndatastore_manager = mariadb\ntransport_url = {valkey.url}\n"
+            f"instance_rpc_encr_key = {base64.b64encode(key).decode()}\nlog_file = {root / 'agent.log'}\n"
+            f"[host]\naddress = 127.0.0.1\n{directories}"
+        )
+        control = rpc.connect(
+            valkey.url, principal=CONTROL, keyring=FixedKeys({CONTROL: bytes(32), instance_id: key}), host_label="bench"
+        )
+        heard = threading.Event()
+        control.serve_batches(CONDUCTOR_TOPIC, lambda _messages: heard.set())
+        control.serve(guest_topic(instance_id), lambda _message: None).stop()  # Declares the guest's queue.
+        began = time.monotonic()
+        agent = subprocess.Popen([sys.executable, "-m", "trove.cmd.guestagent", "--config-dir", str(root / "conf.d")])
+        assert heard.wait(30), (root / "agent.log").read_text()
+        took = time.monotonic() - began
+        control.close()
+        return took
+    finally:
+        if agent is not None:
+            agent.terminate()
+            agent.wait(30)
+        valkey.stop()
+        shutil.rmtree(root, ignore_errors=True)
+
+
 def _services(running: Stack) -> None:
     instance_id = running.create("idle")
     running.await_healthy(instance_id)
@@ -142,10 +187,8 @@ def _services(running: Stack) -> None:
     idle = (sum(agent.cpu_times()[:2]) - before) / (time.monotonic() - began)
     print_figure(Figure(name="guest agent: resident", value=f"{resident_mib(agent.pid):.1f} MiB", target="under 45 MiB"))
     print_figure(Figure(name="guest agent: idle CPU", value=f"{idle * 100:.2f} % of a core"))
-    log = next((running.root / "cloud" / "servers" / instance_id / "log").glob("*agent*"), None)
-    if log is not None:
-        ready = [line for line in log.read_text().splitlines() if "first heartbeat" in line.lower()]
-        print_figure(Figure(name="guest agent: exec → first heartbeat", value=(ready or ["?"])[0][-14:], target="under 1 s"))
+    beats = statistics.median(_first_heartbeat_s() for _ in range(5))
+    print_figure(Figure(name="guest agent: exec → first heartbeat (median of 5)", value=f"{beats:.2f} s", target="under 1 s"))
     for name, service in running.status()["services"].items():
         print_figure(Figure(name=f"{name}: resident", value=f"{service['rss_mib']:.1f} MiB"))
     for log in sorted((running.root / "log").glob("*.log")):
