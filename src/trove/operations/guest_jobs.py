@@ -18,6 +18,8 @@ LOG = logging.getLogger(__name__)
 
 FIRST_POLL_S = 0.02
 LONGEST_POLL_S = 0.5
+POLL_GROWTH = 1.05
+"""Pauses grow to a twentieth of what was waited: quick jobs are seen soon, slow ones cost little."""
 RECAST_AFTER = timedelta(seconds=5)
 SERVER_CHECK_AFTER = timedelta(seconds=2)
 HEALTHY_WITHIN = timedelta(seconds=120)
@@ -47,7 +49,7 @@ def forget_job(work: Work) -> None:
 
 def await_serving(work: Work, *, waiting_for: str) -> None:
     """Wait until the guest reports that its database server answers."""
-    pauses = Pauses(next_s=FIRST_POLL_S, longest_s=LONGEST_POLL_S, factor=1.3)
+    pauses = Pauses(next_s=FIRST_POLL_S, longest_s=LONGEST_POLL_S, factor=POLL_GROWTH)
     until = utcnow() + HEALTHY_WITHIN
     while True:
         with work.doors.database.reading() as tx:
@@ -59,7 +61,7 @@ def await_serving(work: Work, *, waiting_for: str) -> None:
 
 
 def _await_job(work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: str) -> Job:
-    pauses = Pauses(next_s=FIRST_POLL_S, longest_s=LONGEST_POLL_S, factor=1.3)
+    pauses = Pauses(next_s=FIRST_POLL_S, longest_s=LONGEST_POLL_S, factor=POLL_GROWTH)
     heard = "nothing from the guest agent"
     shown: tuple[str, int] | None = None
     cast_at: datetime | None = None

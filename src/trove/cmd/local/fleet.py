@@ -1,5 +1,6 @@
 """The database servers of a stack: the local cloud as the generated trove.conf describes it, without any service running."""
 
+import compileall
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import TypeVar
 
 from oslo_config import cfg
 
+import trove
 from trove.cloud.local import DEFAULT_PACKAGES, LocalCloud, Processes, packages
 from trove.cmd import wiring
 from trove.cmd.local import console, processes, statedb
@@ -147,6 +149,8 @@ def _said(errors: Mapping[str, TroveError]) -> Mapping[str, str]:
 def main(argv: Sequence[str]) -> int:
     """Prepare the templates of some managers for the stack in a directory: the process that `warm_up` starts."""
     layout = Layout(root=Path(argv[0]))
+    # Agents may not write beside their own modules, and would compile them at each start.
+    compileall.compile_dir(Path(trove.__file__).parent, quiet=2)
     for manager in argv[1:]:
         try:
             cloud(layout).warm(manager)

@@ -218,7 +218,7 @@ class MariaDB(Accounts):
             if self._accepts():
                 return
             time.sleep(pause_s)
-            pause_s = min(0.25, pause_s * 1.2)
+            pause_s = min(0.25, pause_s * 1.05)
         raise GuestError(f"The database server did not answer within {START_TIMEOUT_S:.0f} s of its start.")
 
     def _accepts(self) -> bool:
