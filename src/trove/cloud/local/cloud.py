@@ -16,7 +16,7 @@ from trove.cloud.local import cgroups, packages
 from trove.cloud.local.addresses import Addresses, busy_port
 from trove.cloud.local.capabilities import Capabilities, choose_memory_groups, choose_sandbox, choose_volumes, runtime_needs
 from trove.cloud.local.locking import locked
-from trove.cloud.local.privileges import Needs, launch_prefix
+from trove.cloud.local.privileges import Needs, Ways
 from trove.cloud.local.records import make_directory, remove_tree
 from trove.cloud.local.servers import Placement, ServerHome
 from trove.cloud.local.settings import LocalCloudSettings
@@ -53,6 +53,7 @@ class LocalCloud:
         self._root = settings.state_dir
         self._flavors = FlavorList(settings.flavors)
         self._preparing = threading.RLock()
+        self._ways = Ways()
         self._prepared = False
         self._addresses = Addresses(self._root / "ports", self._lock_file("addresses"), settings.network())
         self._users = Users(self._root / "uids", self._lock_file("uids"), settings.uid_range)
@@ -274,14 +275,14 @@ class LocalCloud:
             entry = self._memory_groups.ensure(instance_id, ram_mib=int(record["ram_mib"]))
         runtime = runtime_needs(self._settings)
         template = () if record["template_dir"] is None else (Path(record["template_dir"]),)
-        needs = Needs(
-            read=(*runtime.read, home.path, home.config_files, *template),
-            reach=runtime.reach,
+        shared = Needs(read=(*runtime.read, *template), reach=runtime.reach)
+        own = Needs(
+            read=(home.path, home.config_files),
             write=(home.state, home.log, home.config, home.run, home.data_dir),
         )
         home.supervisor.forget_failure()
         home.supervisor.start(
-            (*cgroups.join_prefix(entry), *launch_prefix(home.uid, needs)),
+            (*cgroups.join_prefix(entry), *self._ways.prefix(home.uid, shared, own)),
             (*self._settings.agent_command, "--config-dir", str(home.config_files)),
             settled_s=self._settings.agent_settled_s,
             delays_s=self._settings.restart_delays_s,

@@ -96,6 +96,28 @@ def launch_prefix(uid: int | None, needs: Needs) -> tuple[str, ...]:
     return prefix
 
 
+class Ways:
+    """Remembers how instances reach what all of them share, so that it is tried once and not at each start.
+
+    What differs between them are their own directories, which are made for them.
+    """
+
+    def __init__(self) -> None:
+        self._direct: dict[Needs, bool] = {}
+
+    def prefix(self, uid: int | None, shared: Needs, own: Needs) -> tuple[str, ...]:
+        """Return what `launch_prefix` does for the needs of both kinds; errors as there."""
+        needs = Needs(read=(*shared.read, *own.read), reach=(*shared.reach, *own.reach), write=(*shared.write, *own.write))
+        as_user = user_prefix(uid)
+        if shared not in self._direct or uid is None:
+            prefix = launch_prefix(uid, needs)
+            self._direct[shared] = prefix == as_user
+            return prefix
+        if self._direct[shared]:
+            return as_user
+        return (need_program("bwrap", "bubblewrap"), "--dev-bind", "/", "/", *_view(needs).arguments(), *as_user)
+
+
 def unreachable(prefix: Sequence[str], needs: Needs) -> tuple[Path, ...]:
     """Return those needed paths that a program started with `prefix` cannot use as it must. A missing one counts."""
     script = (
