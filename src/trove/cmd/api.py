@@ -11,10 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from oslo_config import cfg
-
 from trove.cmd import logs
-from trove.cmd.service import Signals, guarded, say_ready, until_there
+from trove.cmd.service import Signals, configured, guarded, say_ready, until_there
 from trove.config import opts
 
 LOG = logging.getLogger(__name__)
@@ -32,10 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the service until it is told to stop; return its exit code."""
     began = time.monotonic()
     signals = Signals()
-    conf = cfg.ConfigOpts()
-    logs.register(conf)
-    opts.load(conf, sys.argv[1:] if argv is None else argv, prog=SERVICE, description=DESCRIPTION)
-    logs.start(conf)
+    conf = configured(SERVICE, DESCRIPTION, argv)
     workers = conf.trove_api_workers or os.cpu_count() or 1
     if not _port_is_free(conf):
         return 1

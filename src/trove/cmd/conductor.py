@@ -1,15 +1,11 @@
 """trove-conductor: stores what guest agents report, many reports in one transaction."""
 
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
-from oslo_config import cfg
-
 from trove.cmd import logs
-from trove.cmd.service import Signals, guarded, say_ready, until_there
-from trove.config import opts
+from trove.cmd.service import Signals, run, say_ready, until_there
 
 SERVICE = "trove-conductor"
 DESCRIPTION = """Store the heartbeats and reports of guest agents in the state database. Any number of conductors may run.
@@ -18,13 +14,7 @@ Nothing is acknowledged before it is stored. SIGTERM: the batch in hand is store
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the service until it is told to stop; return its exit code."""
-    began = time.monotonic()
-    signals = Signals()
-    conf = cfg.ConfigOpts()
-    logs.register(conf)
-    opts.load(conf, sys.argv[1:] if argv is None else argv, prog=SERVICE, description=DESCRIPTION)
-    logs.start(conf)
-    return guarded(SERVICE, lambda: _serve(conf, signals, began))
+    return run(SERVICE, DESCRIPTION, _serve, argv)
 
 
 def _serve(conf: Any, signals: Signals, began: float) -> None:

@@ -5,10 +5,15 @@ import logging
 import os
 import select
 import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from oslo_config import cfg
+
+from trove.cmd import logs
+from trove.config import opts
 from trove.core.errors import TroveError, Unavailable
 
 LOG = logging.getLogger(__name__)
@@ -56,6 +61,23 @@ class Signals:
 
     def _hang_up(self, *_: Any) -> None:
         self._reread = True
+
+
+def run(service: str, description: str, serve: Callable[[Any, Signals, float], None], argv: Sequence[str] | None) -> int:
+    """Read the configuration, start the logging and call `serve(conf, signals, began)`; return the exit code."""
+    began = time.monotonic()
+    signals = Signals()
+    conf = configured(service, description, argv)
+    return guarded(service, lambda: serve(conf, signals, began))
+
+
+def configured(service: str, description: str, argv: Sequence[str] | None) -> Any:
+    """Return the configuration that the command line names, with the logging started."""
+    conf = cfg.ConfigOpts()
+    logs.register(conf)
+    opts.load(conf, sys.argv[1:] if argv is None else argv, prog=service, description=description)
+    logs.start(conf)
+    return conf
 
 
 def until_there(what: str, attempt: Callable[[], T], signals: Signals) -> T:

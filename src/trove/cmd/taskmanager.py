@@ -1,16 +1,12 @@
 """trove-taskmanager: runs operations, and resumes those that another one left behind."""
 
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from oslo_config import cfg
-
 from trove.cmd import logs
-from trove.cmd.service import Signals, guarded, say_ready, until_there
-from trove.config import opts
+from trove.cmd.service import Signals, run, say_ready, until_there
 
 SERVICE = "trove-taskmanager"
 DESCRIPTION = """Run Trove's operations (create, delete, restart …). Any number of task managers may run, on any number of
@@ -20,13 +16,7 @@ resumed. SIGHUP: logging is configured again."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the service until it is told to stop; return its exit code."""
-    began = time.monotonic()
-    signals = Signals()
-    conf = cfg.ConfigOpts()
-    logs.register(conf)
-    opts.load(conf, sys.argv[1:] if argv is None else argv, prog=SERVICE, description=DESCRIPTION)
-    logs.start(conf)
-    return guarded(SERVICE, lambda: _serve(conf, signals, began))
+    return run(SERVICE, DESCRIPTION, _serve, argv)
 
 
 def _serve(conf: Any, signals: Signals, began: float) -> None:

@@ -10,40 +10,15 @@ import signal
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from trove.guestagent.processes import Identity, identify, is_alive
+
+# Told apart as the guest agent tells them apart.
+__all__ = ["Identity", "identify", "is_alive"]
+
 PROC = Path("/proc")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """One process for all time. `started` is in clock ticks since the boot named by `boot`."""
-
-    pid: int
-    started: int
-    boot: str
-
-
-def boot_id() -> str:
-    """Return the kernel's id of this boot, empty when it is hidden."""
-    with suppress(OSError):
-        return (PROC / "sys/kernel/random/boot_id").read_text().strip()
-    return ""
-
-
-def identify(pid: int) -> Identity | None:
-    """Return who `pid` is now, or None when it is gone or a zombie."""
-    fields = _stat(pid)
-    if fields is None or fields[0] in "ZX":
-        return None
-    return Identity(pid=pid, started=int(fields[19]), boot=boot_id())
-
-
-def is_alive(identity: Identity) -> bool:
-    """Tell whether exactly this process still runs."""
-    now = identify(identity.pid)
-    return now is not None and now.started == identity.started and now.boot == identity.boot
 
 
 def save(path: Path, identity: Identity) -> None:
