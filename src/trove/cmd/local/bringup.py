@@ -39,7 +39,8 @@ def up(layout: Layout, wanted: StackSettings, *, timeout_s: float) -> None:
             check_free(HOST, wanted.port)
         settings.save(layout, wanted)
         if fresh:
-            console.say(f"setting up {layout.root}")
+            if remembered is None:
+                console.say(f"setting up {layout.root}")
             configure(layout, wanted)
         offered = fleet.offers()
         statedb.prepare(layout, offered)
