@@ -43,7 +43,7 @@ class Spec:
     root_name: str
     default_password_length: int
     usable_versions: tuple[str, ...]
-    """Version prefixes that the driver handles, such as `10.11`."""
+    """Version prefixes that the conformance suite was run with, such as `10.11`; others are tried with a warning."""
     check_database: Callable[[Database], None]
     check_user: Callable[[User], None]
     check_password: Callable[[str], None]
