@@ -26,6 +26,9 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MARK = "TROVE_SERVER_OF"
 """Environment variable of every database server, by which one is found whose pid file was never written."""
 
+CLOUD_MARK = "TROVE_INSTANCE"
+"""Environment variable that the local cloud gives an agent; its programs inherit it."""
+
 FULL = "The volume is full: no space is left to write."
 
 _INFO_FD, _BLOCK_FD = 97, 98
@@ -293,7 +296,7 @@ class SandboxedHost:
             self._child = None
 
     def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
-        return {"PATH": PATH, "LANG": "C.UTF-8", "HOME": str(self.data_dir), **extra}
+        return {"PATH": PATH, "LANG": "C.UTF-8", "HOME": str(self.data_dir), **_cloud_mark(), **extra}
 
     @contextlib.contextmanager
     def _secret_files(self, contents: Mapping[str, bytes]) -> Iterator[Mapping[str, str]]:
@@ -312,12 +315,20 @@ class SandboxedHost:
 
     def _tool(self, *argv: str) -> None:
         """Run one of the agent's own tools, which handle no input of tenants, outside the sandbox."""
-        finished = subprocess.run(argv, check=False, capture_output=True, cwd="/", env={"PATH": PATH, "LC_ALL": "C"})
+        finished = subprocess.run(
+            argv, check=False, capture_output=True, cwd="/", env={"PATH": PATH, "LC_ALL": "C", **_cloud_mark()}
+        )
         if finished.returncode:
             words = finished.stderr.decode(errors="replace").strip().splitlines()
             if any(os.strerror(errno.ENOSPC) in line for line in words):
                 raise GuestError(FULL)
             raise GuestError(f"{argv[0]} failed: {words[0] if words else finished.returncode}")
+
+
+def _cloud_mark() -> dict[str, str]:
+    """Return the mark by which a cloud knows the processes of this agent, so that none is taken for another cloud's."""
+    mark = os.environ.get(CLOUD_MARK)
+    return {} if mark is None else {CLOUD_MARK: mark}
 
 
 def _spawn(argv: list[str], env: Mapping[str, str], output: Path, descriptors: list[tuple[int, int]]) -> int:

@@ -16,7 +16,7 @@ from trove.store import guests, instances, operations
 
 LOG = logging.getLogger(__name__)
 
-FIRST_POLL_S = 0.02
+FIRST_POLL_S = 0.01
 LONGEST_POLL_S = 0.5
 POLL_GROWTH = 1.05
 """Pauses grow to a twentieth of what was waited: quick jobs are seen soon, slow ones cost little."""

@@ -45,7 +45,12 @@ class Templates:
             if found is not None:
                 return found
             self._clean()
-            return self._make(manager, self._directory / f"{manager}-{version}")
+            target = self._directory / f"{manager}-{version}"
+            try:
+                return self._make(manager, target)
+            except CloudError as error:
+                LOG.warning("the template is made once more: %s", error)
+                return self._make(manager, target)
 
     def delete_all(self) -> None:
         """Remove all templates and whatever makes one."""
