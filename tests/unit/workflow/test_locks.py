@@ -1,9 +1,13 @@
 """Locks on one machine: files."""
 
+import os
 import threading
 from pathlib import Path
+from typing import Any
 
+import pytest
 from tests.support import lock_promises
+from tooz.drivers.file import FileLock
 
 from trove.workflow.locks import Locks
 
@@ -45,3 +49,25 @@ def test_released_locks_leave_no_files_and_never_have_two_holders(tmp_path: Path
 
     assert most == 1
     assert [path for path in tmp_path.rglob("*") if "contended" in path.name] == []
+
+
+def test_a_lock_on_a_file_that_its_last_holder_just_removed_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire, removed = FileLock.acquire, []
+
+    def acquire_too_late(lock: Any, *words: Any, **named: Any) -> bool:
+        taken = bool(acquire(lock, *words, **named))
+        if not removed:
+            removed.append(lock)
+            Path(os.fsdecode(lock._lock.path)).unlink()
+        return taken
+
+    monkeypatch.setattr(FileLock, "acquire", acquire_too_late)
+    locks = Locks(f"file://{tmp_path}", "one")
+    held = locks.try_lock("resource")
+    assert held is not None
+    # It holds the file that others will open, not the one that is gone.
+    assert Path(os.fsdecode(removed[0]._lock.path)).exists()
+    held.release()
+    locks.close()
