@@ -27,7 +27,9 @@ class Operation:
     """One row of the `operations` table.
 
     `args` are plain and may be shown to operators; `secrets` are stored encrypted, and emptied when the operation ends.
-    `fence` grows by one with each claim: a runner whose number is older than the row's must stop.
+    `fence` grows by one with each claim: a runner whose number is older than the row's must stop. `lease_until` is how long
+    its runner is believed to live without a further sign; None before it was claimed. `reserved` is the quota that was
+    reserved for it and is settled when it ends, by resource.
     """
 
     id: str
@@ -50,8 +52,10 @@ class Operation:
     started: datetime | None = None
     finished: datetime | None = None
     error: str | None = None
+    lease_until: datetime | None = None
     args: Mapping[str, JSON] = field(default_factory=dict)
     secrets: Mapping[str, JSON] = field(default_factory=dict, repr=False)
+    reserved: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,7 @@ class NewOperation:
     deadline: datetime
     args: Mapping[str, JSON] = field(default_factory=dict)
     secrets: Mapping[str, JSON] = field(default_factory=dict, repr=False)
+    reserved: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

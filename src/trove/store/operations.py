@@ -43,6 +43,7 @@ def insert(tx: Tx, new: NewOperation) -> Operation:
         "deadline": new.deadline,
         "args": json.dumps(new.args),
         "secrets": tx.vault.seal(json.dumps(new.secrets).encode()) if new.secrets else None,
+        "reserved": json.dumps(new.reserved) if new.reserved else None,
     }
     tx.execute(sa.insert(operations), row)
     return get(tx, new.id)
@@ -203,5 +204,10 @@ def _fenced(fence: Fence) -> errors.Fenced:
 
 def _read(row: Any, secrets: dict[str, Any] | None = None) -> Operation:
     values = {column.name: row[column.name] for column in _PLAIN}
-    values |= {"state": OperationState(values["state"]), "args": json.loads(values["args"]), "secrets": secrets or {}}
+    values |= {
+        "state": OperationState(values["state"]),
+        "args": json.loads(values["args"]),
+        "secrets": secrets or {},
+        "reserved": json.loads(values["reserved"] or "{}"),
+    }
     return Operation(**values)

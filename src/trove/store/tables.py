@@ -205,6 +205,8 @@ operations = _table(
     Column("error", LongText),
     Column("args", LongText, nullable=False),
     Column("secrets", LongBinary),
+    Column("lease_until", UtcDateTime),
+    Column("reserved", LongText),
     Index(None, "project_id", "created", "id"),
     Index(None, "resource_id", "created", "id"),
     Index(None, "state", "created", "id"),
@@ -222,6 +224,16 @@ quota_usages = _table(
     Column("tenant_id", String(64), primary_key=True),
     Column("resource", String(32), primary_key=True),
     Column("in_use", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False, server_default="0"),
+)
+
+orphans = _table(
+    "orphans",
+    Column("kind", String(32), primary_key=True),
+    Column("resource_id", Id, primary_key=True),
+    Column("reason", String(255), nullable=False),
+    Column("first_seen", UtcDateTime, nullable=False),
+    Column("last_seen", UtcDateTime, nullable=False),
 )
 
 root_enabled_history = _table(
