@@ -1,4 +1,4 @@
-"""Writes the generated files again: the samples in etc/trove, what works in README.md, and the routes in doc/api.md.
+"""Writes the generated files again: the samples in etc/trove, what works in README.md, routes in doc/api.md, doc/states.md.
 
 `make generate`, and `make check` followed by `git diff --exit-code`, so that none of them is ever edited by hand or forgotten.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from api_routes import routes_text
+from state_diagram import states_text
 
 from trove.datastores import registry
 from trove.datastores.contract import Facet
@@ -85,6 +86,7 @@ def main() -> None:
     samples()
     put_between(ROOT / "README.md", SUPPORT, support_tables())
     put_between(ROOT / "doc" / "api.md", API, routes_text())
+    (ROOT / "doc" / "states.md").write_text(states_text())
 
 
 if __name__ == "__main__":

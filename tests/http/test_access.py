@@ -23,6 +23,7 @@ BODIES = {
     "/instances/{instance_id}/users/{user}": {"users": {"name": "app", "password": "pw"}, "user": {"name": "web"}},
     "/instances/{instance_id}/users/{user}/databases": {"databases": [{"name": "shop"}]},
     "/instances/{instance_id}/root": {},
+    "/operations/{operation_id}/action": {"cancel": {}},
 }
 CHANGES = [route for route in ROUTES if route.method != "GET"]
 OF_INSTANCES = [route for route in ROUTES if "{instance_id}" in route.path]

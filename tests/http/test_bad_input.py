@@ -18,7 +18,7 @@ NAMES = [f"{route.method} {route.path}" for route in WITH_BODY]
 
 
 def address(route, instance_id):
-    return route.path.format(instance_id=instance_id, user="app", name="shop", database="shop")
+    return route.path.format(instance_id=instance_id, user="app", name="shop", database="shop", operation_id=UNKNOWN)
 
 
 RAW = {

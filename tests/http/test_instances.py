@@ -262,7 +262,22 @@ def test_reset_status_is_for_administrators_and_force_delete_for_members(api):
     error(api.post(path, {"reset_status": {}}), 403, "forbidden")
     assert api.post(path, {"reset_status": {"force_delete": True}}).status_code == 202
     assert api.post(path, {"reset_status": {}}, user="admin").status_code == 202
-    assert api.get(f"/instances/{instance_id}").json["instance"]["status"] == "BUILD"
+    error(api.post(path, {"reset_status": {"force_delete": True}}, user="stranger"), 404, "itemNotFound")
+    assert api.get(f"/instances/{instance_id}").json["instance"]["status"] == "ERROR"
+
+
+def test_a_reset_of_what_serves_shows_an_error_until_the_guest_is_heard_again(api):
+    instance_id = api.active()
+    path = f"/instances/{instance_id}/action"
+    api.post(path, {"restart": {}})
+    assert api.post(path, {"reset_status": {}}, user="admin").status_code == 202
+    shown = api.get(f"/instances/{instance_id}").json["instance"]
+    assert (shown["status"], shown["operating_status"]) == ("ACTIVE", "ERROR")
+    assert "fault" not in shown
+    assert "unknown" in error(api.post(path, {"restart": {}}), 422, "unprocessableEntity")
+    api.beat(instance_id, ServiceStatus.HEALTHY)
+    assert api.get(f"/instances/{instance_id}").json["instance"]["operating_status"] == "HEALTHY"
+    assert api.post(path, {"restart": {}}).status_code == 202
 
 
 def test_delete_is_accepted_also_while_building_and_once(api):

@@ -6,7 +6,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-from tests.support.stack import BIN, Stack, free_port, processes_naming, stack
+from tests.support.stack import BIN, Stack, await_value, free_port, processes_naming, stack
 
 from trove.cmd.local import processes
 from trove.cmd.local.layout import Layout
@@ -87,6 +87,18 @@ def test_a_killed_service_is_restarted_and_down_finds_those_a_killed_supervisor_
         assert own.trove_local("status", check=False).returncode == 3
         own.trove_local("down")
         assert processes_naming(own.root.name) == []
+
+
+def test_down_ends_what_prepares_for_the_first_instance() -> None:
+    with stack() as own:
+        await_value(
+            lambda: [line for _, line in processes_naming(own.root.name) if "--make-template" in line], 60.0, "no warmer"
+        )
+        own.trove_local("down")
+        assert processes_naming(own.root.name) == []
+        assert [path.name for path in (own.root / "cloud" / "templates").iterdir() if path.name.startswith(".")] == []
+        own.up()
+        own.await_healthy(own.create("first"))
 
 
 def test_a_taken_port_is_refused_by_name(tmp_path: Path) -> None:

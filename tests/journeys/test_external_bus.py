@@ -20,7 +20,7 @@ def broker() -> Iterator[RabbitServer]:
 def on_rabbit(broker: RabbitServer) -> Iterator[Stack]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("TROVE_LOCAL_BUS", broker.url)
-        with stack(config=f"[bus]\nmanagement_url = {broker.management_url}\n") as own:
+        with stack("--task-managers", "2", config=f"[bus]\nmanagement_url = {broker.management_url}\n") as own:
             yield own
 
 
@@ -64,6 +64,28 @@ def test_the_broker_killed_in_the_middle_of_a_create(on_rabbit: Stack, broker: R
             on_rabbit.delete(one)
     for one in (instance_id, late):
         on_rabbit.await_gone(one)
+
+
+def test_the_broker_restarted_in_the_middle_of_a_restart_and_a_delete(on_rabbit: Stack, broker: RabbitServer) -> None:
+    kept, doomed = on_rabbit.create("kept"), on_rabbit.create("doomed")
+    try:
+        for one in (kept, doomed):
+            on_rabbit.await_healthy(one)
+        accepted = on_rabbit.request("POST", f"/instances/{kept}/action", {"restart": {}})
+        assert accepted.status == 202, accepted.text
+        on_rabbit.delete(doomed)
+        broker.kill()
+        broker.start()
+        on_rabbit.await_gone(doomed)
+        on_rabbit.await_healthy(kept)
+        on_rabbit.await_query(kept, password="secret-kept")
+        await_value(lambda: on_rabbit.operations(kept)[0]["state"] == "SUCCEEDED", 60.0, "the restart does not end")
+        assert len(on_rabbit.servers(kept)) == 1
+    finally:
+        for one in (kept, doomed):
+            on_rabbit.delete(one)
+    on_rabbit.await_gone(kept)
+    assert not {f"guest-{kept}", f"guest-{doomed}"} & users_of(broker)
 
 
 def test_without_management_url_all_guests_share_a_user_and_the_log_says_so(broker: RabbitServer) -> None:

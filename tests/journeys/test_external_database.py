@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.disturbed_work import work_while
 from tests.support.mariadb_server import MariaDbServer, mariadb_server
 from tests.support.postgresql_server import PostgreSqlServer, postgresql_server
 from tests.support.stack import Stack, free_port, stack
@@ -22,9 +23,9 @@ def state_server(request: pytest.FixtureRequest) -> Iterator[MariaDbServer | Pos
 @pytest.fixture(scope="module")
 def on_server(state_server: MariaDbServer | PostgreSqlServer) -> Iterator[Stack]:
     state_server.recreate("trove")
-    # Locks in the database too, as several task managers on several machines have them.
-    config = f"[taskmanager]\nlock_url = {state_server.lock_url('trove')}\n"
-    with stack("--database", state_server.url("trove"), config=config) as own:
+    # Locks in the database too, as task managers on several machines have them.
+    options = ("--database", state_server.url("trove"), "--locks", "database", "--task-managers", "2")
+    with stack(*options, config="[taskmanager]\nsweep_interval = 1\n") as own:
         yield own
 
 
@@ -51,6 +52,26 @@ def test_the_story(on_server: Stack) -> None:
     finally:
         on_server.delete(instance_id)
     on_server.await_gone(instance_id)
+
+
+def test_task_managers_and_the_state_database_die_or_freeze_and_all_work_is_done_once(
+    on_server: Stack, state_server: MariaDbServer | PostgreSqlServer
+) -> None:
+    assert state_server.process is not None
+    first, second = "trove-taskmanager", "trove-taskmanager-2"
+
+    def disturb_changes() -> None:
+        killed = on_server.kill(first)
+        state_server.kill()
+        on_server.await_service(first, other_than=killed)
+        on_server.kill(second)
+        state_server.start()
+
+    def disturb_deletes() -> None:
+        with state_server.process.frozen():
+            on_server.await_service(second, other_than=on_server.kill(second))
+
+    work_while(on_server, disturb_changes, disturb_deletes)
 
 
 @pytest.mark.parametrize("polls", [0, 6])

@@ -3,11 +3,12 @@
 import atexit
 import base64
 import json
+import os
 import shutil
-import sys
+import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -16,20 +17,23 @@ from typing import Any
 
 import bcrypt
 from falcon import testing
-from granian.constants import Interfaces
-from granian.server.mt import MTServer
 from oslo_config import cfg
+from tests.support.world import until
 
 from trove.api.app import load
 from trove.api.settings import ApiSettings
 from trove.bus.contract import GuestCredential, Message, guest_topic
 from trove.bus.memory import MemoryBus
 from trove.cloud.memory import MemoryCloud
+from trove.cmd import http_server
+from trove.cmd.notify import Notifier
+from trove.config import opts
 from trove.core.clock import utcnow
 from trove.core.errors import InvalidInput, NotFound
 from trove.core.ids import new_id
 from trove.core.instances import Address, Heartbeat, Instance, NewInstance
-from trove.core.status import ServerStatus, ServiceStatus, Task
+from trove.core.status import ServiceStatus
+from trove.core.transitions import Event
 from trove.operations.doors import Doors, Limits, Settings
 from trove.store import datastores, guests, instances, schema
 from trove.store.session import Database
@@ -236,10 +240,8 @@ class Api:
         instance_id = self.insert(name, project_id=project_id)
         with self.doors.database.transaction() as tx:
             addresses = (Address(address="127.77.0.5"),)
-            instances.record_server(
-                tx, instance_id, fence=None, server_id="srv", addresses=addresses, port=3306, server_status=ServerStatus.ACTIVE
-            )
-            instances.end_task(tx, instance_id, Task.NONE, fence=None)
+            instances.record_server(tx, instance_id, fence=None, server_id="srv", addresses=addresses, port=3306)
+            instances.apply(tx, instance_id, Event.BUILT)
         self.beat(instance_id, ServiceStatus.HEALTHY)
         if guest:
             assert isinstance(self.doors.bus, MemoryBus)
@@ -290,8 +292,14 @@ def _empty_database() -> Path:
 
 
 @contextmanager
-def serving_api(directory: Path, *, operations: Settings | None = None, **settings: Any) -> Iterator[Api]:
-    """Run the API on fresh doors in `directory`; everything is closed afterwards."""
+def serving_api(
+    directory: Path,
+    *,
+    operations: Settings | None = None,
+    around: Callable[[Doors], Doors] = lambda doors: doors,
+    **settings: Any,
+) -> Iterator[Api]:
+    """Run the API on fresh doors in `directory`, changed by `around`; everything is closed afterwards."""
     user_file, roles_file = write_accounts(directory)
     with ExitStack() as stack:
         shutil.copyfile(_empty_database(), directory / "trove.sqlite")
@@ -319,7 +327,7 @@ def serving_api(directory: Path, *, operations: Settings | None = None, **settin
         api = Api(
             doors=doors,
             settings=api_settings,
-            app=load(doors, api_settings, PASTE_FILE),
+            app=load(around(doors), api_settings, PASTE_FILE),
             announcer=announcer,
             version_id=version.id,
         )
@@ -327,19 +335,57 @@ def serving_api(directory: Path, *, operations: Settings | None = None, **settin
         yield api
 
 
-def main(directory: str, port: str) -> None:
-    """Serve the API with Granian, as trove-api does, until SIGTERM."""
+class Stopping:
+    """What the server watches in place of the signals of a process: a pipe, which becomes readable when it must stop."""
 
-    class Server(MTServer):
-        def _check_gil(self) -> None:
-            pass
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        self._stopped = False
+        self.notifier = Notifier()
 
-    with serving_api(Path(directory)) as api:
-        server = Server(
-            "api", address="127.0.0.1", port=int(port), interface=Interfaces.WSGI, blocking_threads=4, log_enabled=False
-        )
-        server.serve(target_loader=lambda: api.app, wrap_loader=False)
+    def fileno(self) -> int:
+        return self._reader
+
+    def wait(self, _seconds: float | None = None) -> bool:
+        return self._stopped
+
+    def take_hang_up(self) -> bool:
+        return False
+
+    def stop(self) -> None:
+        self._stopped = True
+        os.write(self._writer, b"x")
+
+    def close(self) -> None:
+        os.close(self._reader)
+        os.close(self._writer)
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+@contextmanager
+def listening(app: Any, **options: Any) -> Iterator[int]:
+    """Serve a WSGI application as trove-api does, with these options of trove.conf; yield the port. It has ended afterwards."""
+    conf = cfg.ConfigOpts()
+    opts.register(conf)
+    conf([], project="trove", default_config_files=[], default_config_dirs=[])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    for name, value in {"bind_host": "127.0.0.1", "bind_port": port, **options}.items():
+        conf.set_override(name, value)
+    stopping, ready = Stopping(), threading.Event()
+    server = threading.Thread(target=http_server.serve, args=(conf, app, stopping, ready.set))
+    server.start()
+    try:
+        assert ready.wait(30), "the server did not come up"
+        until(lambda: _accepts(port), what="the port")
+        yield port
+    finally:
+        stopping.stop()
+        server.join(30)
+        stopping.close()
+        assert not server.is_alive(), "the server did not end"
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,5 +1,6 @@
 """What every lock server must keep, tried with a real second process."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -72,6 +73,55 @@ def a_lock_is_held_once_whoever_asks(url: str) -> None:
     finally:
         locks.close()
         other.close()
+
+
+def a_lock_is_taken_from_one_that_was_stopped(url: str) -> None:
+    """Stop a holder; its lock is broken only when its time is over. Woken up and ended, it does not free its successor's."""
+    locks, other = Locks(url, "tester"), Locks(url, "other")
+    try:
+        with holder(url, "resource") as process:
+            process.send_signal(signal.SIGSTOP)
+            assert not locks.break_lock("resource", lambda: False)
+            assert locks.try_lock("resource") is None
+            assert locks.break_lock("resource", lambda: True)
+            with _taken(locks, "resource"):
+                process.send_signal(signal.SIGCONT)
+                assert process.stdin is not None
+                assert process.stdout is not None
+                process.stdin.write("release\n")
+                process.stdin.flush()
+                assert process.stdout.readline() == "released\n"
+                assert other.try_lock("resource") is None
+                # One of this process is released, not broken.
+                assert not locks.break_lock("resource", lambda: True)
+            assert locks.break_lock("resource", lambda: True)
+            with _taken(other, "resource"):
+                pass
+    finally:
+        locks.close()
+        other.close()
+
+
+def only_the_hold_that_was_judged_is_broken(url: str) -> None:
+    """While its leases are looked at the holder lets go, and another takes the lock: that one keeps it."""
+    locks, other, judge = Locks(url, "tester"), Locks(url, "other"), Locks(url, "judge")
+    try:
+        first = _taken(locks, "resource")
+        taken: list[Lock] = []
+
+        def meanwhile() -> bool:
+            first.release()
+            taken.append(_taken(other, "resource"))
+            return True
+
+        judge.break_lock("resource", meanwhile)
+        assert judge.try_lock("resource") is None
+        taken[0].release()
+        with _taken(judge, "resource"):
+            pass
+    finally:
+        for each in (locks, other, judge):
+            each.close()
 
 
 def _taken(locks: Locks, name: str) -> Lock:

@@ -99,6 +99,16 @@ class Serving:
                 raise RuntimeError(f"{self._command[0]} left processes behind")
             time.sleep(0.02)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let the server stand still as long as the block lasts: it refuses nothing and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def stop(self, how: signal.Signals) -> None:
         """End the server by a signal, by SIGKILL when that takes too long."""
         if self._process is None:

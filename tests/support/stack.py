@@ -23,6 +23,9 @@ import keystoneauth1.session
 import pymysql
 from keystoneauth1.http_basic import HTTPBasicAuth
 
+from trove.cmd.local import processes
+from trove.cmd.local.layout import Layout
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # Of the client's own imports.
     import troveclient.v1.client
@@ -209,21 +212,33 @@ class Stack:
             assert time.monotonic() < deadline, f"the database does not answer\n{self.tails()}"
             time.sleep(0.1)
 
-    def kill(self, service: str) -> int:
-        """Kill a service with -9 as soon as it has a pid; return that pid."""
-        pid = await_value(lambda: self.status()["services"][service]["pid"], 30.0, f"{service} has no pid")
+    def kill(self, service: str, how: signal.Signals = signal.SIGKILL) -> int:
+        """Kill a service with -9, or send it another signal, as soon as it has a pid; return that pid."""
+        pid: int = await_value(lambda: self.pid(service), 30.0, f"{service} has no pid")
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        return int(pid)
+            os.kill(pid, how)
+        return pid
+
+    def pid(self, service: str) -> int | None:
+        """Return the pid of a service, None when it does not run. Far cheaper than asking `status`."""
+        identity = processes.load(Layout(root=self.root).record(service))
+        return None if identity is None else identity.pid
+
+    def operations(self, instance_id: str) -> list[dict[str, Any]]:
+        """Return what was done to an instance, the latest first."""
+        reply = self.request("GET", f"/instances/{instance_id}/operations")
+        assert reply.status == 200, reply.text
+        found: list[dict[str, Any]] = reply.body["operations"]
+        return found
+
+    def servers(self, instance_id: str) -> list[int]:
+        """Return the pids of the database servers that run for an instance."""
+        named = processes_naming(instance_id)
+        return [pid for pid, line in named if line.partition(" ")[0].rpartition("/")[2] in {"mariadbd", "mysqld"}]
 
     def await_service(self, service: str, *, other_than: int) -> None:
         """Wait until a service runs as another process than before."""
-
-        def fresh() -> bool:
-            found = self.status()["services"][service]
-            return found["state"] == "up" and found["pid"] != other_than
-
-        await_value(fresh, 60.0, f"{service} was not restarted")
+        await_value(lambda: self.pid(service) not in {None, other_than}, 60.0, f"{service} was not restarted")
 
     def instance_row(self, instance_id: str) -> dict[str, Any] | None:
         """Return the instance's entry in `status --json`."""
@@ -233,7 +248,8 @@ class Stack:
         """Return processes (by command line or directory), mounts, loop devices and files of this stack that name `word`."""
         found = [f"process {pid}: {line}" for pid, line in processes_naming(word)]
         mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if word in line]
-        files = [str(path) for path in self.root.rglob("*") if word in path.name] if self.root.is_dir() else []
+        # Not `rglob`, which fails when a directory goes while it looks.
+        files = [f"{place}/{name}" for place, inner, outer in os.walk(self.root) for name in (*inner, *outer) if word in name]
         loops = []
         for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
             with suppress(OSError):

@@ -78,6 +78,9 @@ class MemoryAdmission:
     def expel(self, instance_id: str) -> None:
         self.admitted.discard(instance_id)
 
+    def held(self) -> frozenset[str]:
+        return frozenset(self.admitted)
+
 
 @dataclass
 class Script:

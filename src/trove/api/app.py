@@ -5,6 +5,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,9 +25,12 @@ from trove.api.routes import ROUTES, Route
 from trove.api.schemas.validation import Validator
 from trove.api.settings import ApiSettings, install, installed
 from trove.core.errors import InvalidInput, NotFound
-from trove.operations.doors import Doors
+from trove.operations.doors import Doors, OperationAnnouncer
 
 __all__ = ["ApiSettings", "app_factory", "build_app", "install", "load"]
+
+OPERATION_ID = "X-Trove-Operation-Id"
+"""Header of an answer: the operation that the request started, several with commas."""
 
 Responder = Callable[..., None]
 _STATUS_LINES = {code: f"{code} {HTTPStatus(code).phrase}" for code in (200, 202, 204)}
@@ -58,6 +62,18 @@ def build_app(doors: Doors, settings: ApiSettings) -> App:
     return cast("App", app)
 
 
+class _Noted:
+    """Announces operations and remembers them: they are what the request started."""
+
+    def __init__(self, announcer: OperationAnnouncer) -> None:
+        self._announcer = announcer
+        self.ids: list[str] = []
+
+    def announce(self, operation_id: str) -> None:
+        self.ids.append(operation_id)
+        self._announcer.announce(operation_id)
+
+
 def _responder(route: Route, doors: Doors, settings: ApiSettings, flavors: FlavorList) -> Responder:
     validator = Validator(route.schema) if route.schema is not None else None
     status = _STATUS_LINES[route.status]
@@ -68,15 +84,17 @@ def _responder(route: Route, doors: Doors, settings: ApiSettings, flavors: Flavo
         if route.rule is not None:
             policy.enforce(route.rule, caller)
         parameters = query.parse(req.query_string)
+        links = Links(base_url(environ, settings.public_endpoint), caller.project_id, req.path, parameters)
+        announcer = _Noted(doors.announcer)
         request = Request(
-            doors=doors,
+            doors=replace(doors, announcer=announcer),
             settings=settings,
             flavors=flavors,
             caller=caller,
             policy=policy,
             path=path,
             query=parameters,
-            links=Links(base_url(environ, settings.public_endpoint), caller.project_id, req.path, parameters),
+            links=links,
             environ=environ,
             body=_body(route, validator, environ, settings) if validator else None,
         )
@@ -86,6 +104,10 @@ def _responder(route: Route, doors: Doors, settings: ApiSettings, flavors: Flavo
             resp.data = orjson.dumps(answer)
         if route.status != HTTPStatus.NO_CONTENT:
             resp.content_type = faults.JSON_TYPE
+        if announcer.ids:
+            resp.set_header(OPERATION_ID, ", ".join(announcer.ids))
+            if route.status == HTTPStatus.ACCEPTED:
+                resp.set_header("Location", links.to("operations", announcer.ids[0]))
 
     return respond
 

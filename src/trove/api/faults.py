@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -14,6 +15,8 @@ from trove.core import errors
 LOG = logging.getLogger(__name__)
 
 JSON_TYPE = "application/json"
+RETRY_AFTER_S = 5
+"""What `Retry-After` says of a part that does not answer now and does not say itself when it will."""
 
 KEYS: Mapping[int, str] = {
     400: "badRequest",
@@ -21,6 +24,7 @@ KEYS: Mapping[int, str] = {
     403: "forbidden",
     404: "itemNotFound",
     406: "notAcceptable",
+    408: "requestTimeout",
     409: "conflict",
     413: "overLimit",
     415: "badMediaType",
@@ -56,11 +60,20 @@ class TooLarge(errors.TroveError):
     """The body is larger than the API reads (413)."""
 
 
+class RequestTimeout(errors.TroveError):
+    """The client did not send its request in time (408)."""
+
+
 class NotAcceptable(errors.TroveError):
     """The Accept header asks for a version of the API that does not exist (406)."""
 
 
-_STATUS_HERE: Mapping[type[errors.TroveError], int] = {UnsupportedMediaType: 415, TooLarge: 413, NotAcceptable: 406}
+_STATUS_HERE: Mapping[type[errors.TroveError], int] = {
+    UnsupportedMediaType: 415,
+    TooLarge: 413,
+    NotAcceptable: 406,
+    RequestTimeout: 408,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +110,17 @@ def of(error: Exception) -> Reply:
         if code is not None:
             if code >= 503:
                 LOG.warning("Answering %d: %s: %s", code, type(error).__name__, error)
-            return reply(code, error.message or HTTPStatus(code).phrase)
+            return reply(code, error.message or HTTPStatus(code).phrase, headers=_retry_after(error))
     elif isinstance(error, falcon.HTTPError):
         return _of_falcon(error)
     return _unexpected(error)
+
+
+def _retry_after(error: errors.TroveError) -> dict[str, str]:
+    """Return `Retry-After` in whole seconds for what is worth another try, else nothing."""
+    if not error.retryable:
+        return {}
+    return {"Retry-After": str(math.ceil(getattr(error, "retry_after_s", None) or RETRY_AFTER_S))}
 
 
 def _code_of(kind: type[errors.TroveError]) -> int | None:

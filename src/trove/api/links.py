@@ -29,9 +29,13 @@ class Links:
     def of(self, collection: str, resource_id: str) -> list[JSON]:
         """Return `self` and `bookmark` of a resource."""
         return [
-            {"rel": "self", "href": f"{self.base}/{VERSION}/{self.project_id}/{collection}/{resource_id}"},
+            {"rel": "self", "href": self.to(collection, resource_id)},
             {"rel": "bookmark", "href": f"{self.base}/{collection}/{resource_id}"},
         ]
+
+    def to(self, collection: str, resource_id: str) -> str:
+        """Return the URL of a resource."""
+        return f"{self.base}/{VERSION}/{self.project_id}/{collection}/{resource_id}"
 
     def next(self, marker: str, limit: int) -> list[JSON]:
         """Return the link to the page after `marker`, with the request's other parameters."""

@@ -1,7 +1,7 @@
 """Reads query parameters: `limit`, `marker`, booleans."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl
 
 from trove.core.errors import InvalidInput
@@ -40,6 +40,21 @@ def limit(query: Mapping[str, str], page_size: int) -> int:
 def marker(query: Mapping[str, str]) -> str | None:
     """Return `marker`, None when absent or empty."""
     return query.get("marker") or None
+
+
+def allow(query: Mapping[str, str], *names: str) -> None:
+    """Raise `InvalidInput` naming what is allowed unless all are of `names`: a mistyped filter would show too much."""
+    for name in query:
+        if name not in names:
+            raise InvalidInput(f"The query parameter {name[:40]!r} is not known; allowed are {', '.join(sorted(names))}.")
+
+
+def choice(query: Mapping[str, str], name: str, allowed: Iterable[str]) -> str | None:
+    """Return a parameter that must be one of `allowed`, None when absent or empty."""
+    text = query.get(name) or None
+    if text is not None and text not in (known := list(allowed)):
+        raise InvalidInput(f"The query parameter {name} must be one of {', '.join(known)}, not {text[:40]!r}.")
+    return text
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:

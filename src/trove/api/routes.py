@@ -3,6 +3,7 @@
 What is not in this table is answered with 404, also a method that a path does not have (contract 1.1).
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from trove.api.handlers import databases, datastores, flavors, instances, limits
 from trove.api.request import Request
 from trove.api.schemas import databases as database_bodies
 from trove.api.schemas import instances as instance_bodies
+from trove.api.schemas import operations as operation_bodies
 from trove.api.schemas import root as root_bodies
 from trove.api.schemas import users as user_bodies
 from trove.api.schemas.scalars import Schema
@@ -38,6 +40,9 @@ _DB = "instance:extension:database"
 _USER = "instance:extension:user"
 _ACCESS = "instance:extension:user_access"
 _ROOT = "instance:extension:root"
+
+GUEST_PATH = re.compile(r"(/v1\.0)?/[^/]+/instances/[^/]+/(databases|users|root)(/|$)")
+"""The whole paths of requests that wait for a guest agent; all others are answered from the state database."""
 
 ROUTES = (
     Route("GET", "/instances", instances.index, "instance:index"),
@@ -82,4 +87,5 @@ ROUTES = (
     Route("GET", "/limits", limits.index, "limits:index"),
     Route("GET", "/operations", operations.index, "operation:index"),
     Route("GET", "/operations/{operation_id}", operations.show, "operation:show"),
+    Route("POST", "/operations/{operation_id}/action", operations.action, None, 202, operation_bodies.ACTION),
 )

@@ -17,7 +17,7 @@ from trove.bus.contract import CONDUCTOR_TOPIC, CONTROL, GuestCredential, Keyrin
 from trove.bus.inbox import INBOX_SUFFIX
 from trove.bus.links import AMQP_SCHEMES, POISON_SUFFIX, REPLY_EXCHANGE, Endpoint, Link, guest_exchange
 from trove.bus.management import ManagementApi, segment
-from trove.bus.resp import RespConnection, ServerError
+from trove.bus.resp import Reply, RespConnection, ServerError
 from trove.bus.streams import Connection as StreamsConnection
 from trove.core.errors import InvalidInput, Unavailable
 from trove.core.ids import is_id
@@ -25,6 +25,8 @@ from trove.core.ids import is_id
 LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+USER_PREFIX = "guest-"
 
 _TIMEOUT_S = 15.0
 _QUEUE_COMMANDS = "+xreadgroup +xack +xdel +xautoclaim +xclaim +xpending +xadd"
@@ -50,7 +52,7 @@ def admission(
 
 def user_name(instance_id: str) -> str:
     """Return the broker's user of a guest."""
-    return f"guest-{instance_id}"
+    return f"{USER_PREFIX}{instance_id}"
 
 
 class _Passwords:
@@ -125,6 +127,22 @@ class ValkeyAdmission:
             _save_users(connection.command)
             topic = guest_topic(instance_id)
             connection.command("DEL", topic, topic + POISON_SUFFIX)
+
+    def held(self) -> frozenset[str]:
+        """Return the ids of the instances whose guests have a user; see the contract."""
+
+        def users() -> Reply:
+            with closing(RespConnection(resp.parse_address(self._url)[0], timeout_s=_TIMEOUT_S)) as connection:
+                return connection.command("ACL", "USERS")
+
+        found = _translated(users)
+        assert isinstance(found, list)
+        return _guests_among(name.decode() if isinstance(name, bytes) else str(name) for name in found)
+
+
+def _guests_among(users: Iterable[str]) -> frozenset[str]:
+    names = (name.removeprefix(USER_PREFIX) for name in users if name.startswith(USER_PREFIX))
+    return frozenset(name for name in names if is_id(name))
 
 
 def _save_users(command: Callable[..., object]) -> None:
@@ -211,6 +229,12 @@ class RabbitAdmission:
         self._api.delete(f"/api/users/{segment(user)}")
         self._topology.remove(instance_id)
 
+    def held(self) -> frozenset[str]:
+        """Return the ids of the instances whose guests have a user; see the contract."""
+        users = self._api.get("/api/users?columns=name")
+        assert isinstance(users, list)
+        return _guests_among(str(user["name"]) for user in users if isinstance(user, dict))
+
 
 class SharedAdmission:
     """RabbitMQ without its management API: guests share one user, and only the seals keep them apart."""
@@ -236,6 +260,10 @@ class SharedAdmission:
     def expel(self, instance_id: str) -> None:
         """Remove the guest's queue and exchange; its connection stays, as it is everybody's."""
         self._topology.remove(_checked(instance_id))
+
+    def held(self) -> None:
+        """Return None: guests have no users of their own here."""
+        return
 
 
 def _escaped(name: str) -> str:

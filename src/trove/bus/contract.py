@@ -110,3 +110,6 @@ class Admission(Protocol):
 
     def expel(self, instance_id: str) -> None:
         """Remove the guest's user, its connections and its queue. May run twice."""
+
+    def held(self) -> frozenset[str] | None:
+        """Return the ids of the instances whose guests have a user; None when that cannot be told. Raises `Unavailable`."""

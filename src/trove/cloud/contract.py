@@ -1,7 +1,8 @@
 """What every cloud does for Trove. Verbs are *ensure*, *find* and *delete*: each may run twice with the same outcome.
 
 Everything is found again by the instance id it was made for; nothing needs the ids that an earlier run got.
-Errors: `CloudError` (refused or failed, with the cloud's own words), `Unavailable` (try again), `NotFound`, `Unsupported`.
+Errors: `CloudError` (refused or failed, with the cloud's own words), `Unavailable` (try again; `CloudBusy` when the cloud is
+overloaded, limits our rate, or holds the thing busy), `NotFound`, `Unsupported`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -101,6 +102,9 @@ class Cloud(Protocol):
 
     def find_server(self, instance_id: str) -> ServerInfo | None:
         """Return the server of an instance, or None."""
+
+    def find_volume(self, instance_id: str) -> VolumeInfo | None:
+        """Return the data volume of an instance, or None."""
 
     def start_server(self, instance_id: str) -> ServerInfo:
         """Start a stopped server, or restart one whose agent is gone. Raises `NotFound`."""

@@ -143,6 +143,11 @@ class MemoryCloud:
         with self._verb("find_server", instance_id):
             return self._servers.get(instance_id)
 
+    def find_volume(self, instance_id: str) -> VolumeInfo | None:
+        """Return the data volume of an instance, or None."""
+        with self._verb("find_volume", instance_id):
+            return self._volumes.get(instance_id)
+
     def start_server(self, instance_id: str) -> ServerInfo:
         """Start a stopped or broken server. Raises `NotFound`."""
         with self._verb("start_server", instance_id):

@@ -1,17 +1,17 @@
-"""trove-api: the REST API, served by Granian in this process, or in several forked ones."""
+"""trove-api: the REST API, served in this process, or in several forked ones."""
 
 import logging
 import os
 import signal
 import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trove.cmd import logs
+from trove.cmd.notify import READY, START_ALLOWANCE_S, Listener
 from trove.cmd.service import Signals, configured, guarded, say_ready, until_there
 from trove.config import opts
 
@@ -23,7 +23,9 @@ SIGTERM: requests in hand are finished. SIGHUP: logging is configured again."""
 
 PASTE_NAME = "trove"
 RESTART_PAUSE_S = 1.0
-LOOK_UP_S = 0.5
+GUESTS_AT_ONCE = 4
+"""So many guest agents may hang before requests to others find no thread of `guest_call_threads`."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     if workers == 1:
         return guarded(SERVICE, lambda: _serve(conf, signals, began))
-    return _Crew(conf, workers).run()
+    return _Crew(conf, workers, signals).run()
 
 
 def _port_is_free(conf: Any) -> bool:
@@ -53,20 +55,27 @@ def _port_is_free(conf: Any) -> bool:
 
 
 def _serve(conf: Any, signals: Signals, began: float) -> None:
-    from trove.cmd import wiring
+    from trove.cmd import http_server, wiring
 
     base = wiring.foundation(conf)
     until_there("The state database", lambda: wiring.probe_database(base.database), signals)
     bus = until_there("The bus", lambda: wiring.bus(base, SERVICE), signals)
     try:
-        application = load_application(conf, wiring.doors(base, bus))
+        application = load_application(conf, bounded(conf, wiring.doors(base, bus)))
         where = f"{conf.bind_host}:{conf.bind_port}"
-        _server(conf, ready=lambda: say_ready(SERVICE, began, f"http://{where}")).serve(
-            target_loader=lambda: application, wrap_loader=False
-        )
+        http_server.serve(conf, application, signals, lambda: say_ready(SERVICE, began, f"http://{where}", signals))
     finally:
         bus.close()
         base.close()
+
+
+def bounded(conf: Any, doors: Any) -> Any:
+    """Return the doors with few calls at a time to one guest agent: it may hang, and the others' callers need threads, too."""
+    from dataclasses import replace
+
+    from trove.bus.bounded import BoundedCalls
+
+    return replace(doors, bus=BoundedCalls(doors.bus, most_per_topic=max(1, conf.guest_call_threads // GUESTS_AT_ONCE)))
 
 
 def load_application(conf: Any, doors: Any) -> Any:
@@ -115,88 +124,98 @@ def api_settings(conf: Any) -> Any:
     )
 
 
-class _WakefulEvent(threading.Event):
-    """An event whose wait without end looks up each half second: a signal just before the wait began would not end it."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is set; return whether it is."""
-        if timeout is not None:
-            return super().wait(timeout)
-        while not super().wait(LOOK_UP_S):
-            pass
-        return True
-
-
-def _server(conf: Any, *, ready: Callable[[], None]) -> Any:
-    from granian.constants import HTTPModes, Interfaces
-    from granian.log import LogLevels
-    from granian.server.mt import MTServer
-
-    class Server(MTServer):
-        """Granian's threaded server in this very process; the check for a free-threaded Python does not concern WSGI."""
-
-        def _check_gil(self) -> None:
-            pass
-
-        def signal_handler_reload(self, *_: object, **__: object) -> None:
-            logs.reread(conf)
-
-    server = Server(
-        "trove",
-        address=conf.bind_host,
-        port=conf.bind_port,
-        interface=Interfaces.WSGI,
-        http=HTTPModes.http1,
-        blocking_threads=conf.trove_api_threads,
-        websockets=False,
-        log_level=LogLevels.warning,
-        log_enabled=False,
-    )
-    server.main_loop_interrupt = _WakefulEvent()
-    server.on_startup(ready)
-    return server
-
-
 class _Crew:
-    """Several API processes behind one port: starts them, restarts those that die, passes signals on."""
+    """Several API processes behind one port: starts them, replaces those that die or hang, passes signals on.
 
-    def __init__(self, conf: Any, workers: int) -> None:
+    It is to them what the service manager is to it: they tell it when they are ready and, where it is watched itself, that
+    they are alive.
+    """
+
+    def __init__(self, conf: Any, workers: int, signals: Signals) -> None:
         self._conf = conf
         self._workers = workers
-        self._pids: set[int] = set()
-        self._stopping = False
+        self._signals = signals
+        self._notifier = signals.notifier
+        self._listener = Listener()
+        self._heard: dict[int, float] = {}
+        """When each process gave its last sign of life (monotonic), by pid."""
+        self._ready: set[int] = set()
 
     def run(self) -> int:
         """Keep the crew complete until told to stop; return the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._pass_on)
+        # Only so that the end of a process wakes the main thread as the other signals do.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
         for _ in range(self._workers):
             self._fork()
-        while self._pids:
-            pid, status = os.wait()
-            self._pids.discard(pid)
-            if not self._stopping:
-                LOG.error("API process %d ended with %d and is replaced", pid, os.waitstatus_to_exitcode(status))
-                time.sleep(RESTART_PAUSE_S)
-                if not self._stopping:
-                    self._fork()
+        while not self._signals.wait(self._notifier.interval_s, self._listener):
+            self._listen()
+            self._notifier.tell_alive()
+            if self._signals.take_hang_up():
+                logs.reread(self._conf)
+                self._tell_all(signal.SIGHUP)
+            self._kill_silent()
+            self._replace_dead()
+        self._notifier.tell_stopping()
+        self._tell_all(signal.SIGTERM)
+        for pid in self._heard:
+            os.waitpid(pid, 0)
         return 0
+
+    def _listen(self) -> None:
+        now = time.monotonic()
+        for pid, words in self._listener.heard():
+            if pid not in self._heard:
+                continue
+            self._heard[pid] = now
+            if READY not in words:
+                self._notifier.tell_waiting("its processes")
+                continue
+            self._ready.add(pid)
+            if len(self._ready) == self._workers:
+                self._notifier.tell_ready()
+
+    def _kill_silent(self) -> None:
+        """Kill what hangs: a part of the requests goes to it, and would wait for ever."""
+        limit_s = self._notifier.limit_s
+        if limit_s is None:
+            return
+        now = time.monotonic()
+        for pid, heard in self._heard.items():
+            if now - heard > (limit_s if pid in self._ready else START_ALLOWANCE_S):
+                LOG.error("API process %d gave no sign of life for %.0f s and is killed", pid, now - heard)
+                os.kill(pid, signal.SIGKILL)
+
+    def _replace_dead(self) -> None:
+        for pid in list(self._heard):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if not ended:
+                continue
+            del self._heard[pid]
+            self._ready.discard(pid)
+            LOG.error("API process %d ended with %d and is replaced", pid, os.waitstatus_to_exitcode(status))
+            if not self._signals.wait(RESTART_PAUSE_S):
+                self._fork()
 
     def _fork(self) -> None:
         began = time.monotonic()
+        # A signal to a process that has no handlers of its own yet would be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         pid = os.fork()
         if pid:
-            self._pids.add(pid)
+            self._heard[pid] = began
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             return
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._listener.close()
+        os.environ["NOTIFY_SOCKET"] = self._listener.address
+        if self._notifier.limit_s is not None:
+            os.environ["WATCHDOG_USEC"] = str(int(self._notifier.limit_s * 1e6))
         signals = Signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         sys.exit(guarded(SERVICE, lambda: _serve(self._conf, signals, began)))
 
-    def _pass_on(self, number: int, _frame: object) -> None:
-        if number == signal.SIGHUP:
-            logs.reread(self._conf)
-        else:
-            self._stopping = True
-        for pid in self._pids:
+    def _tell_all(self, number: signal.Signals) -> None:
+        for pid in self._heard:
             os.kill(pid, number)
 
 

@@ -33,7 +33,7 @@ def _serve(conf: Any, signals: Signals, began: float) -> None:
             lambda: bus.serve_batches(CONDUCTOR_TOPIC, manager, max_batch=options.max_batch, max_wait_s=options.max_wait),
             signals,
         )
-        say_ready(SERVICE, began, f"batches of up to {options.max_batch} reports")
+        say_ready(SERVICE, began, f"batches of up to {options.max_batch} reports", signals)
         signals.run(reread=lambda: logs.reread(conf))
         subscription.stop()
     finally:

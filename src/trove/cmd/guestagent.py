@@ -1,35 +1,35 @@
 """`trove-guestagent`: runs beside one database server and does what the control plane asks of it.
 
-It reads its few options with the standard library alone, because its memory is the tenant's.
+It reads its few options with the standard library alone, because its memory is the tenant's. A tenant waits while it is
+loaded, too: what a new database server can start without is imported where it is used.
 """
 
-import argparse
 import configparser
 import contextlib
-import ctypes
-import json
 import logging
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trove
-from trove.core.clock import utcnow
 from trove.core.errors import InvalidInput, TroveError
 from trove.core.trail import REQUEST_ID
 from trove.guestagent.host import HostSettings, SandboxedHost, SandboxKind
+
+if TYPE_CHECKING:
+    import argparse
 
 LOG = logging.getLogger("trove.guestagent")
 
 STOP_TIMEOUT_S = 120.0
 
 _M_ARENA_MAX = -8
+_TURN_S = 0.0005
 _TEXT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
 
 
@@ -64,6 +64,10 @@ class _Trail(logging.Filter):
 
 class _JSONFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
+        import json
+
+        from trove.core.clock import utcnow
+
         fields = {
             "time": utcnow().isoformat(),
             "level": record.levelname,
@@ -78,7 +82,7 @@ class _JSONFormatter(logging.Formatter):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    options = _parser().parse_args(argv)
+    options = _options(sys.argv[1:] if argv is None else argv)
     os.umask(0o077)
     try:
         if options.make_template is not None:
@@ -135,6 +139,10 @@ def start_logging(settings: LogSettings) -> None:
 
 def _share_one_heap() -> None:
     """Let all threads allocate from one heap (glibc's mallopt): several would keep some 4 MiB more, which are the tenant's."""
+    if "MALLOC_ARENA_MAX" in os.environ:
+        return
+    import ctypes
+
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
@@ -146,10 +154,15 @@ def _serve(settings: Settings, config_dir: Path) -> int:
     instance_id = settings.host.instance_id
     host = SandboxedHost(settings.host)
     driver = registry.driver(settings.manager, host)
-    # The server starts while the larger half of this program is still being loaded.
+    if settings.host.await_data_dir:
+        host.await_data_dir()
+    # The server starts while the larger half of this program is still being loaded. With Python's usual five milliseconds for
+    # each thread, loading would hold up the start at every file that it touches.
+    sys.setswitchinterval(_TURN_S)
     head_start = HeadStart(driver, host, config_dir)
     from trove.bus import rpc
     from trove.bus.sealing import FixedKeys, key_from_text
+    from trove.cmd.notify import Notifier
     from trove.guestagent.agent import Agent
     from trove.guestagent.engine import Engine
 
@@ -157,6 +170,7 @@ def _serve(settings: Settings, config_dir: Path) -> int:
     keys = FixedKeys({instance_id: key_from_text(settings.key)})
     bus = rpc.connect(settings.transport_url, principal=instance_id, keyring=keys, host_label="guestagent")
     agent = Agent(engine, bus, version=trove.__version__, report_interval_s=settings.report_interval_s)
+    notifier = Notifier()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -165,7 +179,10 @@ def _serve(settings: Settings, config_dir: Path) -> int:
     LOG.info("guest agent %s for instance %s (%s) begins", trove.__version__, instance_id, settings.manager)
     try:
         agent.start()
-        ended.wait()
+        notifier.tell_ready()
+        while not ended.wait(notifier.interval_s):
+            notifier.tell_alive()
+        notifier.tell_stopping()
         LOG.info("guest agent ends; the database server is left as it is")
         agent.stop()
     finally:
@@ -182,6 +199,9 @@ def _stop_server(settings: Settings) -> int:
 
 def _make_template(target: Path, manager: str) -> int:
     """Build the template beside its place and put it there in one step; one that is there is kept."""
+    import shutil
+    import tempfile
+
     from trove.datastores import registry
 
     if target.exists():
@@ -232,6 +252,8 @@ def _host_settings(instance_id: str, values: dict[str, str]) -> HostSettings:
         log_dir=_path(values, "log_dir"),
         template_dir=_path(values, "template_dir") if values.get("template_dir") else None,
         sandbox=SandboxKind(sandbox),
+        namespaces=_names(values, "namespaces"),
+        await_data_dir=_flag(values, "await_data_dir"),
         hide=tuple(Path(path.strip()) for path in values.get("hide", "").replace(",", "\n").splitlines() if path.strip()),
         volume_bytes=int(volume_bytes) or None,
     )
@@ -263,7 +285,33 @@ def _flag(values: dict[str, str], name: str) -> bool:
     return values.get(name, "").lower() in {"1", "true", "yes", "on"}
 
 
-def _parser() -> argparse.ArgumentParser:
+def _names(values: dict[str, str], name: str) -> tuple[str, ...]:
+    found = tuple(word.strip() for word in values.get(name, "").split(",") if word.strip())
+    if not all(word.isalpha() for word in found):
+        raise InvalidInput(f"Option '{name}' must be names with commas between them.")
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    config_dir: Path
+    make_template: Path | None = None
+    manager: str = ""
+    stop: bool = False
+
+
+def _options(argv: Sequence[str]) -> "_Options | argparse.Namespace":
+    """Read the command line; the one that every agent is started with without the library for it."""
+    match argv:
+        case ["--config-dir", folder] if not folder.startswith("-"):
+            return _Options(config_dir=Path(folder))
+        case _:
+            return _parser().parse_args(argv)
+
+
+def _parser() -> "argparse.ArgumentParser":
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="trove-guestagent",
         description="Runs beside one database server: does what the control plane asks, reports how the server is, and brings "

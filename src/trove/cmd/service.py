@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from oslo_config import cfg
 
 from trove.cmd import logs
+from trove.cmd.notify import Listener, Notifier
 from trove.config import opts
 from trove.core.errors import TroveError, Unavailable
 
@@ -28,9 +29,13 @@ class StoppedError(Exception):
 
 
 class Signals:
-    """SIGTERM and SIGINT mean stop, SIGHUP means re-read the logging. For the main thread."""
+    """SIGTERM and SIGINT mean stop, SIGHUP means re-read the logging. For the main thread.
+
+    `notifier` speaks the other way: it tells whoever manages this process that it is ready and alive.
+    """
 
     def __init__(self) -> None:
+        self.notifier = Notifier()
         self.stopped = False
         self._reread = False
         self._reader, writer = os.pipe()
@@ -41,20 +46,31 @@ class Signals:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, self._hang_up)
 
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait for a signal, at most so long; return whether to stop."""
+    def fileno(self) -> int:
+        """Return what becomes readable when a signal came, for an event loop; `wait(0)` then takes it."""
+        return self._reader
+
+    def wait(self, seconds: float | None = None, *others: Listener) -> bool:
+        """Wait for a signal or for something to read from `others`, at most so long; return whether to stop."""
         if not self.stopped and not self._reread:
-            select.select([self._reader], [], [], seconds)
+            awaited: list[int | Listener] = [self._reader, *others]
+            select.select(awaited, [], [], seconds)
         with contextlib.suppress(BlockingIOError):
             os.read(self._reader, 512)
         return self.stopped
 
     def run(self, *, reread: Callable[[], None]) -> None:
-        """Return once the service must stop; call `reread` on each SIGHUP."""
-        while not self.wait():
-            if self._reread:
-                self._reread = False
+        """Return once the service must stop; call `reread` on each SIGHUP, and tell the manager that the service is alive."""
+        while not self.wait(self.notifier.interval_s):
+            self.notifier.tell_alive()
+            if self.take_hang_up():
                 reread()
+        self.notifier.tell_stopping()
+
+    def take_hang_up(self) -> bool:
+        """Tell whether SIGHUP came since the last call."""
+        came, self._reread = self._reread, False
+        return came
 
     def _stop(self, *_: Any) -> None:
         self.stopped = True
@@ -86,6 +102,7 @@ def until_there(what: str, attempt: Callable[[], T], signals: Signals) -> T:
     while True:
         if signals.stopped:
             raise StoppedError
+        signals.notifier.tell_waiting(what)
         try:
             return attempt()
         except Unavailable as error:
@@ -94,9 +111,10 @@ def until_there(what: str, attempt: Callable[[], T], signals: Signals) -> T:
         pause = min(pause * 2, LONGEST_WAIT_S)
 
 
-def say_ready(service: str, began: float, detail: str) -> None:
-    """Log that the service is ready. `began` is `time.monotonic()` at its start."""
+def say_ready(service: str, began: float, detail: str, signals: Signals) -> None:
+    """Log that the service is ready, and tell its manager. `began` is `time.monotonic()` at its start."""
     LOG.info("%s is ready after %.2f s: %s", service, time.monotonic() - began, detail)
+    signals.notifier.tell_ready()
 
 
 def guarded(service: str, main: Callable[[], None]) -> int:

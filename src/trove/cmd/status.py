@@ -132,6 +132,23 @@ def check_running(conf: Any) -> tuple[Result, str]:
     return Result.SUCCESS, "no operation is under way"
 
 
+def check_orphans(conf: Any) -> tuple[Result, str]:
+    """Check that cloud and bus hold nothing that belongs to no instance."""
+    from trove.cmd import wiring
+    from trove.store import orphans
+
+    base = wiring.foundation(conf)
+    try:
+        wiring.probe_database(base.database)
+        with base.database.reading() as tx:
+            number = orphans.count(tx)
+    finally:
+        base.close()
+    if number:
+        return Result.WARNING, f"{number} things belong to no instance: see `trove-manage orphans list`"
+    return Result.SUCCESS, "the reconciler found nothing that belongs to no instance"
+
+
 def check_policy(conf: Any) -> tuple[Result, str]:
     """Check that the policy file is not in the JSON format, which oslo.policy gave up."""
     from oslo_policy import opts as policy_opts
@@ -148,6 +165,7 @@ CHECKS: dict[str, Callable[[Any], tuple[Result, str]]] = {
     "secret keys": check_key_file,
     "schema of the state database": check_schema,
     "operations under way": check_running,
+    "orphans": check_orphans,
     "policy file format": check_policy,
 }
 

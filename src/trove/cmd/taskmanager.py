@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from trove.cmd import logs
@@ -22,8 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(conf: Any, signals: Signals, began: float) -> None:
     from trove.bus.contract import TASKMANAGER_TOPIC
     from trove.cmd import wiring
+    from trove.taskmanager.keeper import Policy
     from trove.taskmanager.manager import Manager
     from trove.taskmanager.periodic import Periodic
+    from trove.taskmanager.reconciler import Reconciler
     from trove.taskmanager.runner import Runner
     from trove.workflow.locks import Locks
 
@@ -31,10 +32,14 @@ def _serve(conf: Any, signals: Signals, began: float) -> None:
     until_there("The state database", lambda: wiring.probe_database(base.database), signals)
     bus = until_there("The bus", lambda: wiring.bus(base, SERVICE), signals)
     member = wiring.member(conf, SERVICE)
-    _make_lock_directory(conf.taskmanager.lock_url)
     locks = until_there("The lock service", lambda: Locks(conf.taskmanager.lock_url, member), signals)
     doors = wiring.doors(base, bus)
-    runner = Runner(doors, locks=locks, owner=member, workers=conf.taskmanager.workers)
+    policy = Policy(
+        lease_s=conf.taskmanager.lease,
+        hang_grace_s=conf.taskmanager.hang_grace,
+        max_attempts=conf.taskmanager.max_attempts,
+    )
+    runner = Runner(doors, locks=locks, owner=member, workers=conf.taskmanager.workers, policy=policy)
     periodic = Periodic(
         base.database,
         runner,
@@ -42,24 +47,28 @@ def _serve(conf: Any, signals: Signals, began: float) -> None:
         interval_s=conf.taskmanager.sweep_interval,
         keep_finished_days=conf.taskmanager.keep_finished_days,
     )
+    reconciler = Reconciler(
+        doors,
+        locks=locks,
+        offer=runner.offer,
+        settings=wiring.reconcile_settings(conf),
+        interval_s=conf.reconciler.interval,
+    )
     runner.start()
     periodic.start()
+    reconciler.start()
     try:
         subscription = until_there("The bus", lambda: bus.serve(TASKMANAGER_TOPIC, Manager(runner), workers=2), signals)
-        say_ready(SERVICE, began, f"{conf.taskmanager.workers} operations at a time")
+        say_ready(SERVICE, began, f"{conf.taskmanager.workers} operations at a time", signals)
         signals.run(reread=lambda: logs.reread(conf))
         subscription.stop()
     finally:
+        reconciler.stop(timeout_s=conf.taskmanager.stop_timeout)
         periodic.stop()
         runner.stop(timeout_s=conf.taskmanager.stop_timeout)
         locks.close()
         bus.close()
         base.close()
-
-
-def _make_lock_directory(url: str) -> None:
-    if url.startswith("file://"):
-        Path(url.removeprefix("file://")).mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from trove.bus.contract import CONTROL, Admission, Bus
 from trove.cloud.contract import Cloud
 from trove.core.errors import InvalidInput, NotFound, Refused, Unavailable
 from trove.operations.doors import Doors, Limits, Settings
+from trove.operations.reconcile.round import ReconcileSettings
 from trove.store import instances, operations
 from trove.store.session import Database
 from trove.store.vault import Vault
@@ -166,6 +167,7 @@ def cloud(conf: Any) -> Cloud:
             agent_command=tuple(local.agent_command) or _agent_command(),
             sandbox=local.sandbox,
             volumes=local.volumes,
+            memory_overcommit=local.memory_overcommit,
             shared_paths=_bus_socket(conf.bus.guest_transport_url or conf.transport_url),
         )
     )
@@ -178,10 +180,15 @@ def _bus_socket(url: str) -> tuple[Path, ...]:
 
 
 def _agent_command() -> tuple[str, ...]:
+    """Return how to start the agent soon: with our own interpreter and search path, and without its customary setting up."""
     import sys
 
-    beside = Path(sys.executable).parent / "trove-guestagent"
-    return (str(beside),) if beside.exists() else (sys.executable, "-m", "trove.cmd.guestagent")
+    import trove
+    from trove.cmd import guestagent_here
+
+    places = (str(Path(trove.__file__).parents[1]), *(place for place in sys.path if Path(place).is_dir()))
+    path = ":".join(dict.fromkeys(place for place in places if place.startswith("/") and ":" not in place))
+    return (sys.executable, "-I", "-S", "-u", guestagent_here.__file__, path)
 
 
 def doors(base: Foundation, connection: Bus) -> Doors:
@@ -209,6 +216,7 @@ def settings(conf: Any) -> Settings:
             max_backups=conf.max_backups_per_tenant,
             max_ram_mib=conf.max_ram_per_tenant,
             max_volume_size_gib=conf.max_accepted_volume_size,
+            max_pending_operations=conf.max_pending_operations,
         ),
         region=conf.region,
         default_datastore=conf.default_datastore,
@@ -216,6 +224,18 @@ def settings(conf: Any) -> Settings:
         build_timeout_s=conf.usage_timeout,
         restart_timeout_s=conf.state_change_wait_time,
         delete_timeout_s=conf.server_delete_time_out,
+        reboot_timeout_s=conf.reboot_time_out,
+        volume_timeout_s=conf.volume_time_out,
+        revert_timeout_s=conf.revert_time_out,
         guest_call_timeout_s=conf.agent_call_low_timeout,
         heartbeat_interval_s=conf.report_interval,
+    )
+
+
+def reconcile_settings(conf: Any) -> ReconcileSettings:
+    """Return how much the reconciler does in a round."""
+    return ReconcileSettings(
+        batch=conf.reconciler.batch,
+        vanished_percent=conf.reconciler.vanished_percent,
+        unowned_after_s=conf.reconciler.unowned_after,
     )

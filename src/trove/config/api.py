@@ -13,7 +13,47 @@ OPTS = [
         sample_default="<number of CPUs>",
         help="Processes that answer requests. Each serves many requests at once with threads. Default: the number of CPUs.",
     ),
-    cfg.IntOpt("trove_api_threads", default=16, min=1, help="Requests one API process handles at the same time."),
+    cfg.IntOpt(
+        "trove_api_threads",
+        default=16,
+        min=1,
+        help="Requests one API process handles at the same time, besides those that wait for guest agents.",
+    ),
+    cfg.IntOpt(
+        "guest_call_threads",
+        default=16,
+        min=1,
+        help="Requests about databases, users and root one API process handles at the same time. They wait for guest agents, "
+        "so they have threads of their own; a quarter of them may wait for one and the same guest agent.",
+    ),
+    cfg.FloatOpt(
+        "request_wait_timeout",
+        default=5.0,
+        min=0.1,
+        help="Seconds a request may wait until a thread is free; then it gets 503 and nothing was done.",
+    ),
+    cfg.IntOpt(
+        "max_concurrent_requests",
+        default=256,
+        min=1,
+        help="Requests one API process has in hand at most, with those that wait for a thread; more get 503 at once.",
+    ),
+    cfg.IntOpt(
+        "max_connections",
+        default=2048,
+        min=1,
+        help="Connections one API process keeps open; more wait until one is closed. The limit of open files is raised for it "
+        "as far as that is allowed.",
+    ),
+    cfg.FloatOpt(
+        "client_header_timeout",
+        default=20.0,
+        min=0.1,
+        help="Seconds a client may take for the headers of a request, and may leave a connection idle; then it is closed.",
+    ),
+    cfg.FloatOpt(
+        "client_body_timeout", default=30.0, min=0.1, help="Seconds a client may take to send a whole body; then it gets 408."
+    ),
     cfg.StrOpt(
         "auth_strategy",
         default="keystone",

@@ -27,7 +27,14 @@ OPTS = [
         ],
         help="What data volumes are.",
     ),
+    cfg.FloatOpt(
+        "memory_overcommit",
+        default=1.5,
+        min=0,
+        help="How many times the memory of this machine the flavors of all its instances may add up to; 0 is no limit. What is "
+        "beyond fails with `No valid host`.",
+    ),
     cfg.ListOpt(
-        "agent_command", default=[], help="Words of the command that starts a guest agent; empty finds trove-guestagent."
+        "agent_command", default=[], help="Words of the command that starts a guest agent; empty starts it with the Python of the control plane."
     ),
 ]

@@ -8,9 +8,9 @@ from typing import Any
 
 from oslo_config import cfg
 
-from trove.config import api, basic_auth, bus, conductor, database, local, quotas, secrets, services, taskmanager
+from trove.config import api, basic_auth, bus, conductor, database, local, quotas, reconciler, secrets, services, taskmanager
 
-GROUPS = (api, quotas, services, database, bus, secrets, basic_auth, taskmanager, conductor, local)
+GROUPS = (api, quotas, services, database, bus, secrets, basic_auth, taskmanager, reconciler, conductor, local)
 
 
 def list_opts() -> list[tuple[str, list[Any]]]:

@@ -32,6 +32,14 @@ OPTS = [
     ),
     cfg.IntOpt("usage_timeout", default=1800, min=1, help="Seconds a new instance may take until its database answers."),
     cfg.IntOpt("state_change_wait_time", default=600, min=1, help="Seconds a restart may take."),
+    cfg.IntOpt("volume_time_out", default=300, min=1, help="Seconds the making of a data volume may take."),
+    cfg.IntOpt("reboot_time_out", default=120, min=1, help="Seconds the start of a stopped server may take."),
+    cfg.IntOpt(
+        "revert_time_out",
+        default=600,
+        min=1,
+        help="Seconds that undoing a failed operation may take. What is left then is freed when the instance is deleted.",
+    ),
     cfg.IntOpt(
         "server_delete_time_out", default=600, min=1, help="Seconds a deletion may take before it fails and can be repeated."
     ),

@@ -85,6 +85,32 @@ class GuestTimeout(Unavailable):
     code = "guest_timeout"
 
 
+class CloudBusy(Unavailable):
+    """The cloud cannot do it now: it is overloaded, limits our rate, or holds the thing busy (HTTP 409, 429, 5xx).
+
+    `retry_after_s` is how long the cloud wants us to wait; None when it does not say.
+    """
+
+    code = "cloud_busy"
+
+    def __init__(self, message: str = "The cloud is busy now; try again.", *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(Unavailable):
+    """More is asked than the service takes on now; nothing was begun. `retry_after_s` is when trying again makes sense.
+
+    Trying again at once would only add to the load: `Database.run` does not.
+    """
+
+    code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after_s: float = 5.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class CloudError(TroveError):
     """The cloud refused or failed; the message carries the cloud's own words."""
 

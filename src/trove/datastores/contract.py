@@ -118,8 +118,8 @@ class Host(Protocol):
     def signal_server(self, signal: int) -> None:
         """Send a signal to the database server; does nothing when it does not run."""
 
-    def write_file(self, path: Path, content: bytes, *, mode: int = 0o600) -> None:
-        """Write a file whole or not at all (temporary file, fsync, rename)."""
+    def write_file(self, path: Path, content: bytes, *, mode: int = 0o600, lasting: bool = True) -> None:
+        """Write a file whole or not at all (temporary file, fsync, rename). Without `lasting`: on disk after `sync_tree`."""
 
     def read_file(self, path: Path) -> bytes | None:
         """Return the content of a file, None when it is missing."""
@@ -128,13 +128,13 @@ class Host(Protocol):
         """Make a directory, with those above it, for the server's user alone (0700). One that is there is fine."""
 
     def move(self, source: Path, target: Path) -> None:
-        """Rename a file or directory within one file system, durably."""
+        """Rename a file or directory within one file system, in one step. `sync_tree` puts that on disk, too."""
 
     def copy_tree(self, source: Path, target: Path) -> None:
         """Copy a directory with its modes as fast as the file system can; `target` must not exist."""
 
     def sync_tree(self, path: Path) -> None:
-        """Return when all that was written to the file system of `path` is on its disk."""
+        """Return when all that was written to the file system of `path`, and by `write_file`, is on its disk."""
 
     def remove_tree(self, path: Path) -> None:
         """Remove a directory below the data volume with all it holds. Missing is fine."""
@@ -167,6 +167,9 @@ class Driver(Protocol):
 
     def version(self) -> str | None:
         """Return the server's own version number, such as `10.11.19`; None while it does not answer."""
+
+    def tend_logs(self) -> None:
+        """Keep the server's own logs from growing without bounds. Cheap; called now and then while it runs."""
 
     def write_config(self, config: str) -> None:
         """Replace the configuration file; takes effect on the next start."""

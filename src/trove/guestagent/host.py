@@ -1,14 +1,14 @@
-"""The host door: files, programs and the database server of one instance, in a bubblewrap sandbox or as plain processes."""
+"""The host door: files, programs and the database server of one instance, in a bubblewrap sandbox or as plain processes.
+
+A tenant waits while this is loaded and a new server started: what that needs not is imported where it is used.
+"""
 
 import contextlib
 import errno
 import json
 import logging
 import os
-import shutil
 import signal as signals
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -29,10 +29,14 @@ MARK = "TROVE_SERVER_OF"
 CLOUD_MARK = "TROVE_INSTANCE"
 """Environment variable that the local cloud gives an agent; its programs inherit it."""
 
+TEMPLATE_COPY = "template"
+"""In a new data directory: a copy of the template that the cloud made while the agent was loaded."""
+
 FULL = "The volume is full: no space is left to write."
 
 _INFO_FD, _BLOCK_FD = 97, 98
 _USAGE_VALID_S = 10.0
+_DATA_DIR_TIMEOUT_S = 60.0
 
 
 class SandboxKind(StrEnum):
@@ -48,7 +52,8 @@ class HostSettings:
     """Where an instance lives.
 
     `hide` are places that its programs must not see. `volume_bytes` is the size of a volume that is a plain directory, None
-    for a mounted one. `config_dir/agent` is the agent's own, and hidden from programs too.
+    for a mounted one. `config_dir/agent` is the agent's own, and hidden from programs too. `namespaces` are those that are
+    known to work for bubblewrap; empty to find out. With `await_data_dir` somebody else makes that directory.
     """
 
     instance_id: str
@@ -59,6 +64,8 @@ class HostSettings:
     log_dir: Path
     template_dir: Path | None = None
     sandbox: SandboxKind = SandboxKind.AUTO
+    namespaces: tuple[str, ...] = ()
+    await_data_dir: bool = False
     hide: tuple[Path, ...] = ()
     volume_bytes: int | None = None
 
@@ -82,11 +89,13 @@ class SandboxedHost:
         self.private_dir = settings.private_dir
         self._settings = settings
         self._record = settings.private_dir / "server.json"
+        self._unsynced: set[Path] = set()
         self._child: int | None = None
         self._server: Identity | None = None
-        self._known = False
+        self._known = not self.private_dir.exists()  # where no agent ever was, nobody started a server
         self._measured: tuple[float, Usage] | None = None
-        for folder in (self.run_dir, self.log_dir, self.private_dir, self.data_dir):
+        own = (self.run_dir, self.log_dir, self.private_dir)
+        for folder in own if settings.await_data_dir else (*own, self.data_dir):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._bubblewrap = self._choose_sandbox()
 
@@ -95,8 +104,20 @@ class SandboxedHost:
         """Tell whether programs run inside bubblewrap."""
         return self._bubblewrap is not None
 
+    def await_data_dir(self) -> None:
+        """Return when the data directory is there, whole. Raises `GuestError` when it does not appear within a minute."""
+        deadline = time.monotonic() + _DATA_DIR_TIMEOUT_S
+        pause_s = 0.002
+        while not self.data_dir.is_dir():
+            if time.monotonic() > deadline:
+                raise GuestError(f"The data volume did not appear within {_DATA_DIR_TIMEOUT_S:.0f} s.")
+            time.sleep(pause_s)
+            pause_s = min(0.1, pause_s * 1.02)
+
     def run(self, command: Command) -> Finished:
         """Run a program to its end in the sandbox. Raises `GuestError` when it cannot start or times out."""
+        import subprocess  # noqa: PLC0415
+
         with self._secret_files(command.secret_files) as paths:
             argv = [_fill(word, paths) for word in command.argv]
             env = self._environment(command.env)
@@ -161,21 +182,28 @@ class SandboxedHost:
         except FileNotFoundError:
             return None
 
-    def write_file(self, path: Path, content: bytes, *, mode: int = 0o600) -> None:
-        """Write a file whole or not at all (temporary file, fsync, rename). Raises `GuestError` when the volume is full."""
-        handle, name = -1, ""
+    def write_file(self, path: Path, content: bytes, *, mode: int = 0o600, lasting: bool = True) -> None:
+        """Write a file whole or not at all (temporary file, fsync, rename). Raises `GuestError` when the volume is full.
+
+        Without `lasting` it is faster, and sure to outlive a power cut only after `sync_tree`.
+        """
+        fresh = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
         try:
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
-                os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
-            Path(name).rename(path)
-            _sync_dir(path.parent)
+                os.fchmod(handle, mode)
+                if lasting:
+                    os.fsync(handle)
+            fresh.rename(path)
+            if lasting:
+                _sync(path.parent)
+            else:
+                self._unsynced.add(path)
         except OSError as error:
-            if name:
-                Path(name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
             raise _file_error(path, error) from error
 
     def make_dir(self, path: Path) -> None:
@@ -186,27 +214,43 @@ class SandboxedHost:
             raise _file_error(path, error) from error
 
     def move(self, source: Path, target: Path) -> None:
-        """Rename a file or directory within one file system, durably."""
+        """Rename a file or directory within one file system, in one step. `sync_tree` puts that on disk, too."""
         try:
             source.rename(target)
-            _sync_dir(target.parent)
         except OSError as error:
             raise _file_error(target, error) from error
 
     def copy_tree(self, source: Path, target: Path) -> None:
-        """Copy a directory with its modes as fast as the file system can; `target` must not exist."""
+        """Copy a directory with its modes as fast as the file system can; `target` must not exist.
+
+        The copy of the template that the cloud made is taken where it is there.
+        """
         if target.exists():
             raise GuestError(f"{target} is there already.")
-        self._tool("cp", "--recursive", "--no-dereference", "--preserve=mode", "--reflink=auto", str(source), str(target))
+        made = self.data_dir / TEMPLATE_COPY
+        if source == self.template_dir and made.is_dir():
+            self.move(made, target)
+            return
+        how = ("--recursive", "--no-dereference", "--preserve=mode", "--reflink=auto", "--sparse=always")
+        self._tool("cp", *how, str(source), str(target))
 
     def sync_tree(self, path: Path) -> None:
-        """Return when all that was written to the file system of `path` is on its disk."""
+        """Return when all that was written to the file system of `path`, and each file written here, is on its disk."""
+        while self._unsynced:
+            file = self._unsynced.pop()
+            with contextlib.suppress(FileNotFoundError):
+                _sync(file)
+                _sync(file.parent)
         self._tool("sync", "--file-system", str(path))
 
     def remove_tree(self, path: Path) -> None:
         """Remove a directory below the data volume with all it holds. Missing is fine."""
         if self.data_dir not in path.parents:
             raise GuestError(f"{path} is not below the data volume.")
+        if not path.exists():
+            return
+        import shutil  # noqa: PLC0415
+
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(path)
 
@@ -224,7 +268,8 @@ class SandboxedHost:
 
     def find_program(self, *names: str) -> str | None:
         """Return the path of the first of these programs that the sandbox has, or None."""
-        return next((found for name in names if (found := shutil.which(name, path=PATH)) is not None), None)
+        places = (f"{folder}/{name}" for name in names for folder in PATH.split(":"))
+        return next((place for place in places if Path(place).is_file() and os.access(place, os.X_OK)), None)
 
     @staticmethod
     def _counted_total(space: os.statvfs_result, free: int) -> int:
@@ -244,7 +289,7 @@ class SandboxedHost:
         if program is None:
             LOG.warning("bubblewrap is not installed: database programs run without a sandbox")
             return None
-        made = Bubblewrap(program, View(writable=writable, readable=readable, hidden=hidden))
+        made = Bubblewrap(program, View(writable=writable, readable=readable, hidden=hidden), known=settings.namespaces)
         if settings.sandbox is SandboxKind.AUTO and not made.works():
             LOG.warning("bubblewrap cannot make a sandbox here: database programs run without one")
             return None
@@ -261,7 +306,11 @@ class SandboxedHost:
             info_write = -1
             with os.fdopen(info_read, "rb") as info:
                 info_read = -1
-                pid = read_child_pid(info)
+                try:
+                    pid = read_child_pid(info)
+                except GuestError:
+                    bubblewrap.distrust()
+                    raise
             self._remember(pid)
             os.write(block_write, b"1")
         finally:
@@ -275,7 +324,7 @@ class SandboxedHost:
         if self._server is None:
             self._record.unlink(missing_ok=True)
             return
-        self.write_file(self._record, json.dumps(asdict(self._server)).encode())
+        self.write_file(self._record, json.dumps(asdict(self._server)).encode(), lasting=False)  # void after a reboot
 
     def _recorded(self) -> Identity | None:
         content = self.read_file(self._record)
@@ -303,11 +352,14 @@ class SandboxedHost:
         if not contents:
             yield {}
             return
-        folder = Path(tempfile.mkdtemp(prefix="secret-", dir=self.run_dir))
+        import shutil  # noqa: PLC0415
+
+        folder = self.run_dir / f"secret-{os.urandom(6).hex()}"
+        folder.mkdir(mode=0o700)
         try:
             paths = {}
             for name, content in contents.items():
-                self.write_file(folder / name, content)
+                self.write_file(folder / name, content, lasting=False)
                 paths[name] = str(folder / name)
             yield paths
         finally:
@@ -315,6 +367,8 @@ class SandboxedHost:
 
     def _tool(self, *argv: str) -> None:
         """Run one of the agent's own tools, which handle no input of tenants, outside the sandbox."""
+        import subprocess  # noqa: PLC0415
+
         finished = subprocess.run(
             argv, check=False, capture_output=True, cwd="/", env={"PATH": PATH, "LC_ALL": "C", **_cloud_mark()}
         )
@@ -350,8 +404,8 @@ def _fill(word: str, paths: Mapping[str, str]) -> str:
     return word
 
 
-def _sync_dir(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:

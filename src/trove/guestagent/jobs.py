@@ -81,6 +81,8 @@ class Jobs:
 
     def resume(self) -> None:
         """Read the jobs on disk and run again those that had not ended. Call once, before anything else."""
+        for torn in self._folder.glob(".*"):  # an agent died while it wrote: the file may hold passwords
+            torn.unlink()
         for path in sorted(self._folder.glob("*.json")):
             record = self._read(path)
             if record is not None:

@@ -3,11 +3,12 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import cast
+from typing import TypeVar, cast
 
 from trove.core.accounts import Database, User
-from trove.core.errors import Unsupported
+from trove.core.errors import InvalidInput, Unsupported
 from trove.core.json import JSON
+from trove.core.pages import Page
 from trove.datastores.contract import Databases, Driver, Facet, Root, Users
 from trove.guestagent import arguments
 from trove.guestagent.engine import Engine
@@ -17,6 +18,8 @@ from trove.guestagent.ledger import Ledger, Prepared
 STOP_TIMEOUT_S = 120.0
 
 _PAGE = 1000
+
+T = TypeVar("T")
 
 
 class Lifecycle:
@@ -45,7 +48,6 @@ class Lifecycle:
         try:
             with self._taken():
                 self._driver.prepare(config=config, progress=progress)
-                self._ledger.update(wanted=True)
             if databases:
                 progress("creating databases", 85)
                 self._ensure_databases(databases)
@@ -59,7 +61,7 @@ class Lifecycle:
         except Exception:
             self._ledger.update(prepared=Prepared.FAILED)
             raise
-        self._ledger.update(prepared=Prepared.YES)
+        self._ledger.update(prepared=Prepared.YES, wanted=True)
         return {"version": self._driver.version()}
 
     def restart(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
@@ -90,37 +92,43 @@ class Lifecycle:
         with self._turn:
             yield
 
-    # An agent that died half-way left some of them behind: what is there is brought to what was asked for.
+    # An agent that died half-way left some of them behind: then what is there is brought to what was asked for. That is the
+    # exception, so it is looked for only when some are in the way.
 
     def _ensure_databases(self, databases: tuple[Database, ...]) -> None:
         door = cast("Databases", self._facet(Facet.DATABASES))
-        there: set[str] = set()
-        marker = None
-        while True:
-            page = door.list_databases(limit=_PAGE, marker=marker)
-            there |= {database.name for database in page.items}
-            marker = page.next_marker
-            if marker is None:
-                break
-        door.create_databases([database for database in databases if database.name not in there])
+        try:
+            door.create_databases(databases)
+        except InvalidInput:
+            there = {database.name for database in _all(door.list_databases)}
+            if there.isdisjoint(database.name for database in databases):
+                raise
+            door.create_databases([database for database in databases if database.name not in there])
 
     def _ensure_users(self, users: tuple[User, ...]) -> None:
         door = cast("Users", self._facet(Facet.USERS))
-        there: set[tuple[str, str]] = set()
-        marker = None
-        while True:
-            page = door.list_users(limit=_PAGE, marker=marker)
-            there |= {(user.name, user.host) for user in page.items}
-            marker = page.next_marker
-            if marker is None:
-                break
-        door.create_users([user for user in users if (user.name, user.host) not in there])
-        for user in users:
-            if (user.name, user.host) in there:
-                door.update_user(user.name, user.host, new_name=None, new_host=None, password=user.password)
-                door.grant_access(user.name, user.host, user.databases)
+        try:
+            door.create_users(users)
+        except InvalidInput:
+            there = {(user.name, user.host) for user in _all(door.list_users)}
+            if there.isdisjoint((user.name, user.host) for user in users):
+                raise
+            door.create_users([user for user in users if (user.name, user.host) not in there])
+            for user in users:
+                if (user.name, user.host) in there:
+                    door.update_user(user.name, user.host, new_name=None, new_host=None, password=user.password)
+                    door.grant_access(user.name, user.host, user.databases)
 
     def _facet(self, facet: Facet) -> Driver:
         if facet not in self._engine.spec.facets:
             raise Unsupported(f"{self._engine.spec.title} has no {facet.value}.")
         return self._driver
+
+
+def _all(pages: Callable[..., Page[T]]) -> Iterator[T]:
+    """Yield everything that is listed in pages."""
+    page = pages(limit=_PAGE, marker=None)
+    yield from page.items
+    while page.next_marker is not None:
+        page = pages(limit=_PAGE, marker=page.next_marker)
+        yield from page.items

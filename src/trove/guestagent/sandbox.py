@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +30,15 @@ class View:
 
 
 class Bubblewrap:
-    """Builds bubblewrap command lines with as much isolation as this machine permits (found out once, on first use)."""
+    """Builds bubblewrap command lines with as much isolation as this machine permits.
 
-    def __init__(self, program: str, view: View) -> None:
+    That is found out once, on first use, unless the names of the namespaces that work are `known`.
+    """
+
+    def __init__(self, program: str, view: View, *, known: Sequence[str] = ()) -> None:
         self._program = program
         self._view = view
-        self._namespaces: tuple[str, ...] | None = None
+        self._namespaces = tuple(f"--unshare-{name}" for name in known) or None
 
     def works(self) -> bool:
         """Tell whether a sandbox can be made here at all."""
@@ -63,6 +65,10 @@ class Bubblewrap:
                 line.append("--as-pid-1")
         return [*line, "--", *argv]
 
+    def distrust(self) -> None:
+        """Find out again what the machine permits: what was known did not work."""
+        self._namespaces = None
+
     def _mounts(self, namespaces: Sequence[str]) -> list[str]:
         """Return the mounts, outer paths before those inside them."""
         places: list[tuple[Path, list[str]]] = [(Path("/tmp"), ["--tmpfs", "/tmp"])]  # noqa: S108  the sandbox's own
@@ -79,6 +85,8 @@ class Bubblewrap:
         return self._namespaces
 
     def _try(self, namespaces: Sequence[str]) -> bool:
+        import subprocess  # noqa: PLC0415  for a new server the cloud has tried it before
+
         line = [self._program, *self._mounts(namespaces), *namespaces, "--clearenv", "--new-session", "--", "/bin/true"]
         try:
             return subprocess.run(line, check=False, capture_output=True, timeout=PROBE_TIMEOUT_S).returncode == 0

@@ -15,6 +15,8 @@ LOG = logging.getLogger(__name__)
 
 PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """How long to wait before the first, second, … restart in a row; the last one repeats."""
+TEND_S = 60.0
+"""How often the server's logs are looked at."""
 SETTLED_S = 60.0
 """A server that ran this long begins with the shortest pause again."""
 
@@ -40,6 +42,7 @@ class Supervisor:
         self._death_told = False
         self._failures = 0
         self._try_after = 0.0
+        self._tend_after = 0.0
 
     def start(self, jobs: Jobs, *, tick_s: float = 1.0) -> None:
         """Begin to watch, looking every `tick_s` seconds."""
@@ -101,6 +104,12 @@ class Supervisor:
             self._running_since = now
         elif self._failures and now - self._running_since > SETTLED_S:
             self._failures = 0
+        if now >= self._tend_after and not self._busy():
+            self._tend_after = now + TEND_S
+            try:
+                self._driver.tend_logs()
+            except TroveError as error:
+                LOG.warning("the server's logs cannot be tended: %s", error)
 
     def _went_down(self) -> None:
         self._running_since = None

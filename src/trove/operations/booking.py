@@ -1,22 +1,24 @@
-"""How an accepted request is booked: its operation row, in the caller's transaction, announced after it."""
+"""How an accepted request is booked, and its end settled: operation row, task and quota, in the caller's transaction."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 
 from trove.core.callers import Caller
 from trove.core.clock import utcnow
-from trove.core.errors import NotFound, NotReady
+from trove.core.errors import NotFound, NotReady, Overloaded
 from trove.core.ids import new_id
 from trove.core.instances import Instance
 from trove.core.json import JSON
 from trove.core.operations import NewOperation, Operation
 from trove.core.quotas import Resource
-from trove.core.status import Task
+from trove.core.transitions import Event
 from trove.operations.doors import Limits
-from trove.store import instances, operations
+from trove.operations.work import Work
+from trove.store import instances, operations, quotas
 from trove.store.session import Tx
 
 INSTANCE = "instance"
+RETRY_AFTER_S = 10.0
 
 
 def book(  # noqa: PLR0913
@@ -28,8 +30,12 @@ def book(  # noqa: PLR0913
     timeout_s: float,
     args: Mapping[str, JSON] | None = None,
     secrets: Mapping[str, JSON] | None = None,
+    reserved: Mapping[Resource, int] | None = None,
 ) -> Operation:
-    """Store an operation on an instance, to be run within `timeout_s` seconds from now. Announce it after the commit."""
+    """Store an operation on an instance, to be run within `timeout_s` seconds from now. Announce it after the commit.
+
+    `reserved` is the quota that was reserved for it in this transaction; its end settles it.
+    """
     return operations.insert(
         tx,
         NewOperation(
@@ -43,8 +49,22 @@ def book(  # noqa: PLR0913
             deadline=utcnow() + timedelta(seconds=timeout_s),
             args=args or {},
             secrets=secrets or {},
+            reserved={resource.value: amount for resource, amount in (reserved or {}).items()},
         ),
     )
+
+
+def need_room(tx: Tx, limits: Limits) -> None:
+    """Raise `Overloaded` while more operations wait and run than the service is to take on; every verb but deletion asks.
+
+    Requests at the same moment may together go beyond the limit a little.
+    """
+    most = limits.max_pending_operations
+    if most and operations.are_unfinished(tx, most):
+        raise Overloaded(
+            f"The service has {most} operations to carry out already, and takes no more now; try again.",
+            retry_after_s=RETRY_AFTER_S,
+        )
 
 
 def cancel_unfinished(tx: Tx, instance_id: str, *, but: str | None = None) -> None:
@@ -54,13 +74,41 @@ def cancel_unfinished(tx: Tx, instance_id: str, *, but: str | None = None) -> No
             operations.request_cancel(tx, operation.id)
 
 
-def swap_task(tx: Tx, instance_id: str, *, was: Collection[Task], to: Task) -> bool:
-    """Set the task if it still is one of `was`; return whether it was. One that is gone, or taken by a deletion, is left."""
+def conclude(tx: Tx, work: Work, event: Event) -> bool:
+    """Show the end of an operation on its instance; return False when that is gone or was taken by another operation.
+
+    Raises `Fenced`.
+    """
     try:
-        instances.start_task(tx, instance_id, to=to, allowed=was)
+        instances.apply(tx, work.operation.resource_id, event, fence=work.fence)
     except (NotReady, NotFound):
         return False
     return True
+
+
+def commit_reserved(tx: Tx, work: Work) -> None:
+    """Count as used what was reserved for the operation. Raises `Fenced`, also the second time: it ends only once.
+
+    Operations that were accepted before there were reservations hold none: theirs was counted as used at once.
+    """
+    operations.check(tx, work.fence)
+    quotas.commit(tx, work.operation.project_id, _resources(work.operation))
+
+
+def release_reserved(tx: Tx, work: Work) -> None:
+    """Give back what was reserved for the operation and is not used after all. Raises `Fenced`, also the second time."""
+    operations.check(tx, work.fence)
+    quotas.cancel(tx, work.operation.project_id, _resources(work.operation))
+
+
+def reserved_by_others(tx: Tx, work: Work) -> dict[Resource, int]:
+    """Return what other unfinished operations on the same resource hold reserved."""
+    held: dict[Resource, int] = {}
+    for operation in operations.unfinished(tx, limit=100, resource_id=work.operation.resource_id):
+        if operation.id != work.operation.id:
+            for resource, amount in _resources(operation).items():
+                held[resource] = held.get(resource, 0) + max(0, amount)
+    return held
 
 
 def quota_defaults(limits: Limits) -> dict[Resource, int]:
@@ -71,3 +119,7 @@ def quota_defaults(limits: Limits) -> dict[Resource, int]:
         Resource.BACKUPS: limits.max_backups,
         Resource.RAM: limits.max_ram_mib,
     }
+
+
+def _resources(operation: Operation) -> dict[Resource, int]:
+    return {Resource(name): amount for name, amount in operation.reserved.items()}

@@ -10,13 +10,17 @@ from trove.store.session import Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Defaults of quotas and ceilings; -1 is unlimited. `max_volume_size_gib` bounds one volume."""
+    """Defaults of quotas and ceilings; -1 is unlimited. `max_volume_size_gib` bounds one volume.
+
+    `max_pending_operations` bounds the unfinished operations of all projects; 0 is unlimited.
+    """
 
     max_instances: int = 10
     max_volumes_gib: int = 40
     max_backups: int = 50
     max_ram_mib: int = -1
     max_volume_size_gib: int = 10
+    max_pending_operations: int = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,9 @@ class Settings:
     build_timeout_s: float = 1800.0
     restart_timeout_s: float = 600.0
     delete_timeout_s: float = 600.0
+    reboot_timeout_s: float = 120.0
+    volume_timeout_s: float = 300.0
+    revert_timeout_s: float = 600.0
     guest_call_timeout_s: float = 15.0
     heartbeat_interval_s: float = 30.0
 

@@ -12,11 +12,11 @@ from trove.core.instances import Job
 from trove.core.json import JSON
 from trove.core.status import SERVING, ServerStatus
 from trove.operations.work import Pauses, Work
-from trove.store import guests, instances, operations
+from trove.store import guests, operations
 
 LOG = logging.getLogger(__name__)
 
-FIRST_POLL_S = 0.01
+FIRST_POLL_S = 0.005
 LONGEST_POLL_S = 0.5
 POLL_GROWTH = 1.05
 """Pauses grow to a twentieth of what was waited: quick jobs are seen soon, slow ones cost little."""
@@ -53,7 +53,7 @@ def await_serving(work: Work, *, waiting_for: str) -> None:
     until = utcnow() + HEALTHY_WITHIN
     while True:
         with work.doors.database.reading() as tx:
-            status = instances.get(tx, work.operation.resource_id).guest.status
+            status = guests.service_status(tx, work.operation.resource_id)
             if status in SERVING:
                 return
             work.check(tx, waiting_for=waiting_for, heard=f"the database service is {status.value!r}", until=until)
@@ -77,6 +77,7 @@ def _await_job(work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: 
                 return job
             if (job.step, job.percent) != shown:
                 shown = (job.step, job.percent)
+                pauses = Pauses(next_s=FIRST_POLL_S, longest_s=LONGEST_POLL_S, factor=POLL_GROWTH)  # more may come soon
                 _show(work, job, kind)
         now = utcnow()
         last = max((moment for moment in (cast_at, job.sent if job else None) if moment), default=None)

@@ -7,11 +7,15 @@ from sqlalchemy import bindparam, delete, false, select
 
 from trove.core.clock import utcnow
 from trove.core.instances import Heartbeat, Job
+from trove.core.status import ServiceStatus
 from trove.store.session import Tx
 from trove.store.tables import guest_jobs, instances, service_statuses
 from trove.store.upserts import upsert
 
 _KNOWN = select(instances.c.id).where(instances.c.id.in_(bindparam("ids", expanding=True)), instances.c.deleted == false())
+_JOB = select(guest_jobs).where(guest_jobs.c.instance_id == bindparam("instance"), guest_jobs.c.name == bindparam("job"))
+_STATUS = select(service_statuses.c.status).where(service_statuses.c.instance_id == bindparam("instance"))
+_FORGET = tuple(delete(table).where(table.c.instance_id == bindparam("instance")) for table in (guest_jobs, service_statuses))
 _IDS_AT_ONCE = 1000
 
 
@@ -76,17 +80,22 @@ def apply_jobs(tx: Tx, jobs: Sequence[Job]) -> frozenset[str]:
 
 def job(tx: Tx, instance_id: str, name: str) -> Job | None:
     """Return the state of a job as last reported; None when nothing was reported."""
-    wanted = (guest_jobs.c.instance_id == instance_id, guest_jobs.c.name == name)
-    row = tx.execute(select(guest_jobs).where(*wanted)).mappings().first()
+    row = tx.execute(_JOB, {"instance": instance_id, "job": name}).mappings().first()
     if row is None:
         return None
     return Job(**{**row, "result": None if row["result"] is None else json.loads(row["result"])})
 
 
+def service_status(tx: Tx, instance_id: str) -> ServiceStatus:
+    """Return what the guest said last about its database server; NEW when it has said nothing yet."""
+    found = tx.execute(_STATUS, {"instance": instance_id}).scalar_one_or_none()
+    return ServiceStatus.NEW if found is None else ServiceStatus(found)
+
+
 def forget(tx: Tx, instance_id: str) -> None:
     """Remove everything that the guest of an instance reported. May run twice."""
-    tx.execute(delete(guest_jobs).where(guest_jobs.c.instance_id == instance_id))
-    tx.execute(delete(service_statuses).where(service_statuses.c.instance_id == instance_id))
+    for statement in _FORGET:
+        tx.execute(statement, {"instance": instance_id})
 
 
 def _live(tx: Tx, ids: Collection[str]) -> frozenset[str]:

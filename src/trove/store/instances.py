@@ -1,7 +1,7 @@
 """Rows of database instances, with what belongs to them: version, guest's report, fault."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -14,8 +14,9 @@ from trove.core.clock import utcnow
 from trove.core.instances import Access, Address, Fault, Guest, Instance, NewInstance, Volume
 from trove.core.operations import Fence
 from trove.core.pages import Page
-from trove.core.quotas import Resource
-from trove.core.status import ServerStatus, ServiceStatus, Task, shown_status
+from trove.core.quotas import Resource, charge
+from trove.core.status import ServerStatus, ServiceStatus, Task
+from trove.core.transitions import TRANSITIONS, Event, State, target
 from trove.store import operations
 from trove.store.datastores import VERSION_COLUMNS, VersionRows
 from trove.store.session import Tx
@@ -102,6 +103,23 @@ _PAGES = {
     for clustered in (False, True)
     for after in (False, True)
 }
+# The row is locked until the transaction ends; what its guest reports is read beside it without a lock.
+_STATE = (
+    select(
+        instances.c.task,
+        instances.c.server_status,
+        select(service_statuses.c.status).where(service_statuses.c.instance_id == instances.c.id).scalar_subquery(),
+    )
+    .where(instances.c.id == bindparam("id"), instances.c.deleted == false())
+    .with_for_update()
+)
+# Made once: making a statement costs more than executing it. What is set is named by the parameters.
+_IS_LIVE = (instances.c.id == bindparam("wanted")) & (instances.c.deleted == false())
+_CHANGE = update(instances).where(_IS_LIVE)
+_MOVE = update(instances).where(_IS_LIVE, instances.c.task == bindparam("was"))
+_KEY = select(instances.c.encrypted_key).where(_IS_LIVE)
+_CHARGES = select(instances.c.ram_mib, instances.c.volume_size).where(_IS_LIVE)
+_CLEAR_FAULT = delete(instance_faults).where(instance_faults.c.instance_id == bindparam("wanted"))
 _MARKER = select(instances.c.created).where(
     instances.c.id == bindparam("marker"), instances.c.tenant_id == bindparam("project")
 )
@@ -110,6 +128,7 @@ _MARKER = select(instances.c.created).where(
 def insert(tx: Tx, new: NewInstance) -> Instance:
     """Store a new instance: task BUILDING, server BUILD, service NEW. Raises `NotFound` for an unknown datastore version."""
     now = utcnow()
+    made = TRANSITIONS[Event.CREATE_ACCEPTED].targets[None]
     if tx.execute(select(datastore_versions.c.id).where(datastore_versions.c.id == new.datastore_version_id)).first() is None:
         raise errors.NotFound(f"Datastore version {new.datastore_version_id} was not found.")
     row = {
@@ -118,13 +137,13 @@ def insert(tx: Tx, new: NewInstance) -> Instance:
         "updated": now,
         "name": new.name,
         "tenant_id": new.project_id,
-        "task": Task.BUILDING,
+        "task": made.task,
         "task_start_time": now,
         "flavor_id": new.flavor_id,
         "ram_mib": new.ram_mib,
         "volume_size": new.volume_size_gib,
         "volume_type": new.volume_type,
-        "server_status": ServerStatus.BUILD,
+        "server_status": made.server,
         "datastore_version_id": new.datastore_version_id,
         "region_id": new.region,
         "availability_zone": new.availability_zone,
@@ -146,6 +165,11 @@ def get(tx: Tx, instance_id: str, *, project_id: str | None = None) -> Instance:
     return _read(row, VersionRows())
 
 
+def exists(tx: Tx, instance_id: str) -> bool:
+    """Tell whether there is such a live instance."""
+    return tx.execute(_CHARGES, {"wanted": instance_id}).first() is not None
+
+
 def page(tx: Tx, *, project_id: str, limit: int, marker: str | None = None, include_clustered: bool = False) -> Page[Instance]:
     """Return live instances of a project, newest first, after the instance `marker`; raises `InvalidInput` for an unknown one.
 
@@ -164,25 +188,19 @@ def page(tx: Tx, *, project_id: str, limit: int, marker: str | None = None, incl
     return Page(items=items, next_marker=items[-1].id if items and len(rows) > limit else None)
 
 
-def start_task(tx: Tx, instance_id: str, *, to: Task, allowed: Collection[Task]) -> None:
-    """Take the instance for task `to` if its present task is in `allowed` (compare-and-set), else raise `NotReady`."""
-    now = utcnow()
-    statement = (
-        update(instances)
-        .where(_live(instance_id), instances.c.task.in_(sorted(allowed)))
-        .values(task=to, task_start_time=now, updated=now)
-    )
-    if tx.execute(statement).rowcount == 0:
-        row = tx.execute(select(instances.c.task, instances.c.server_status).where(_live(instance_id))).first()
-        if row is None:
-            raise _not_found(instance_id)
-        status = shown_status(Task(row.task), None if row.server_status is None else ServerStatus(row.server_status))
-        raise errors.NotReady(f"Instance {instance_id} is not ready for this action: its status is {status}.")
+def apply(tx: Tx, instance_id: str, event: Event, *, fence: Fence | None = None) -> Task:
+    """Let `event` change the task by the table of transitions (compare-and-set); return what the task was until now.
 
-
-def end_task(tx: Tx, instance_id: str, task: Task, *, fence: Fence | None) -> None:
-    """Set the task, usually NONE, when an operation is through. May run twice. `fence` is None for repairs by operators."""
-    _change(tx, instance_id, fence, {"task": task})
+    The row is locked until `tx` ends. With `fence` it is the end of an operation, which no longer speaks for an instance that
+    a later one waits for. Raises `NotFound`; `NotReady` naming the state when the event is not possible now; `Fenced`.
+    """
+    found = _locked(tx, instance_id)
+    if fence is not None:
+        operations.check(tx, fence)
+        if operations.newest_unfinished(tx, instance_id) != fence.operation_id:
+            raise errors.NotReady(f"Instance {instance_id} has been taken by another operation.")
+    _move(tx, instance_id, event, found)
+    return found.task
 
 
 def rename(tx: Tx, instance_id: str, name: str) -> None:
@@ -225,7 +243,7 @@ def record_fault(tx: Tx, instance_id: str, message: str, details: str | None, *,
     """
     if fence is not None:
         operations.check(tx, fence)
-    if tx.execute(select(instances.c.id).where(_live(instance_id))).first() is None:
+    if tx.execute(_CHARGES, {"wanted": instance_id}).first() is None:
         raise _not_found(instance_id)
     fault = {
         "instance_id": instance_id,
@@ -238,25 +256,20 @@ def record_fault(tx: Tx, instance_id: str, message: str, details: str | None, *,
 
 def clear_fault(tx: Tx, instance_id: str) -> None:
     """Forget the fault, if any. May run twice."""
-    tx.execute(delete(instance_faults).where(instance_faults.c.instance_id == instance_id))
+    tx.execute(_CLEAR_FAULT, {"wanted": instance_id})
 
 
 def mark_deleted(tx: Tx, instance_id: str, *, fence: Fence | None) -> None:
     """Hide the instance for good: the row stays, its key goes. Quota is the caller's. Raises `NotFound` the second time."""
-    now = utcnow()
-    gone = {
-        "deleted": True,
-        "deleted_at": now,
-        "task": Task.DELETED,
-        "server_status": ServerStatus.DELETED,
-        "encrypted_key": None,
-    }
-    _change(tx, instance_id, fence, gone)
+    found = _locked(tx, instance_id)
+    if fence is not None:
+        operations.check(tx, fence)
+    _move(tx, instance_id, Event.DELETED, found, deleted=True, deleted_at=utcnow(), encrypted_key=None)
 
 
 def guest_key(tx: Tx, instance_id: str) -> bytes:
     """Return the sealing key of the instance's guest. Raises `NotFound` when the instance is absent or deleted."""
-    sealed = tx.execute(select(instances.c.encrypted_key).where(_live(instance_id))).scalar_one_or_none()
+    sealed = tx.execute(_KEY, {"wanted": instance_id}).scalar_one_or_none()
     if sealed is None:
         raise _not_found(instance_id)
     return tx.vault.open(sealed)
@@ -278,10 +291,10 @@ def check_keys(tx: Tx, *, limit: int) -> int:
 
 def charges(tx: Tx, instance_id: str) -> Mapping[Resource, int]:
     """Return what the live instance counts for in its project's quotas: instances 1, ram in MiB, volumes in GiB."""
-    row = tx.execute(select(instances.c.ram_mib, instances.c.volume_size).where(_live(instance_id))).first()
+    row = tx.execute(_CHARGES, {"wanted": instance_id}).first()
     if row is None:
         raise _not_found(instance_id)
-    return {Resource.INSTANCES: 1, Resource.RAM: row.ram_mib, Resource.VOLUMES: row.volume_size or 0}
+    return charge(ram_mib=row.ram_mib, volume_gib=row.volume_size)
 
 
 def live_ids(tx: Tx) -> frozenset[str]:
@@ -297,18 +310,36 @@ def count(tx: Tx, *, project_id: str | None = None) -> int:
     return int(tx.execute(statement).scalar_one())
 
 
-def _live(instance_id: str) -> Any:
-    return (instances.c.id == instance_id) & (instances.c.deleted == false())
-
-
 def _not_found(instance_id: str) -> errors.NotFound:
     return errors.NotFound(f"Instance {instance_id} was not found.")
+
+
+def _locked(tx: Tx, instance_id: str) -> State:
+    row = tx.execute(_STATE, {"id": instance_id}).first()
+    if row is None:
+        raise _not_found(instance_id)
+    task, server, service = row
+    return State(
+        task=_TASKS[task],
+        server=None if server is None else _SERVER_STATUSES[server],
+        service=ServiceStatus.NEW if service is None else _SERVICE_STATUSES[service],
+    )
+
+
+def _move(tx: Tx, instance_id: str, event: Event, found: State, **more: object) -> None:
+    now = utcnow()
+    to = target(event, instance_id, found)
+    values = {"task": to.task, "server_status": to.server or found.server, "updated": now, **more}
+    if to.task is not found.task:
+        values["task_start_time"] = now
+    if tx.execute(_MOVE, {"wanted": instance_id, "was": found.task, **values}).rowcount == 0:
+        raise errors.Unavailable(f"Instance {instance_id} changed meanwhile; try again.")
 
 
 def _change(tx: Tx, instance_id: str, fence: Fence | None, values: Mapping[str, object]) -> None:
     if fence is not None:
         operations.check(tx, fence)
-    if tx.execute(update(instances).where(_live(instance_id)).values(updated=utcnow(), **values)).rowcount == 0:
+    if tx.execute(_CHANGE, {"wanted": instance_id, "updated": utcnow(), **values}).rowcount == 0:
         raise _not_found(instance_id)
 
 

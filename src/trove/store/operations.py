@@ -1,11 +1,12 @@
 """Rows of operations: accepted once, run by one owner at a time, never lost."""
 
 import json
-from datetime import datetime
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, delete, or_, select, update
+from sqlalchemy import Column, ColumnElement, Select, and_, bindparam, case, delete, or_, select, union_all, update
 
 from trove.core import errors
 from trove.core.clock import utcnow
@@ -15,10 +16,74 @@ from trove.store.session import Tx
 from trove.store.tables import operations
 
 STEP_CHARACTERS = 255
+LEASE_S = 30.0
+
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""A lease that ran out long ago."""
 
 _OPEN = sorted(UNFINISHED)
 _PLAIN = [column for column in operations.columns if column.name != "secrets"]
+_IS_OPEN = operations.c.state.in_(_OPEN)
+# Statements that each operation needs many times are made once: making one costs more than executing it.
 _CHECK = select(operations.c.fence, operations.c.state).where(operations.c.id == bindparam("id")).with_for_update()
+_GET = select(*_PLAIN).where(operations.c.id == bindparam("id"))
+_WITH_SECRETS = select(operations).where(operations.c.id == bindparam("id"))
+_SIGNS = select(operations.c.fence, operations.c.state, operations.c.cancel_requested).where(operations.c.id == bindparam("id"))
+
+
+def _oldest(states: Iterable[str], columns: Iterable[Column[Any]], *conditions: ColumnElement[bool]) -> Select[Any]:
+    """Return a statement for the `most` oldest operations in some states.
+
+    Of each state no more are read than wanted, in the order of an index: with one condition on all states a database would
+    read and sort everything that waits.
+    """
+    in_order = (operations.c.created, operations.c.id)
+    parts = [
+        select(*columns).where(operations.c.state == state, *conditions).order_by(*in_order).limit(bindparam("most")).subquery()
+        for state in states
+    ]
+    all_ = union_all(*(select(part) for part in parts)).subquery()
+    return select(all_).order_by(all_.c.created, all_.c.id).limit(bindparam("most"))
+
+
+_UNFINISHED = _oldest(_OPEN, _PLAIN)
+_UNFINISHED_OF = (
+    select(*_PLAIN)
+    .where(_IS_OPEN, operations.c.resource_id == bindparam("resource"))
+    .order_by(operations.c.created, operations.c.id)
+    .limit(bindparam("most"))
+)
+_BEFORE = bindparam("before", type_=operations.c.finished.type)
+# What ended before then was created before then: that is what the index knows.
+_OLD = _oldest(
+    sorted(set(OperationState) - UNFINISHED),
+    (operations.c.id, operations.c.created),
+    operations.c.created < _BEFORE,
+    operations.c.finished < _BEFORE,
+)
+_OPEN_BEYOND: Select[Any] = (
+    select(sa.literal_column("1")).where(_IS_OPEN).limit(1).offset(bindparam("passed_over", type_=sa.Integer))
+)
+_OPEN_OF = select(operations.c.id).where(_IS_OPEN, operations.c.resource_id == bindparam("resource")).limit(1)
+_OLDEST_OF = _OPEN_OF.order_by(operations.c.created, operations.c.id)
+_NEWEST_OF = _OPEN_OF.order_by(operations.c.created.desc(), operations.c.id.desc())
+_CLAIM = (
+    update(operations)
+    .where(operations.c.id == bindparam("wanted"), _IS_OPEN)
+    .values(
+        fence=operations.c.fence + 1,
+        attempts=operations.c.attempts + 1,
+        state=case((operations.c.state == OperationState.PENDING, OperationState.RUNNING), else_=operations.c.state),
+        started=sa.func.coalesce(operations.c.started, bindparam("now", type_=operations.c.started.type)),
+        owner=bindparam("by"),
+        updated=bindparam("now", type_=operations.c.updated.type),
+        lease_until=bindparam("until"),
+    )
+)
+_EXPIRED = bindparam("expired", type_=operations.c.lease_until.type)
+_CLAIM_EXPIRED = _CLAIM.where(or_(operations.c.lease_until.is_(None), operations.c.lease_until < _EXPIRED))
+# What is set is named by the parameters.
+_ADVANCE = update(operations).where(operations.c.id == bindparam("owned"), operations.c.fence == bindparam("claim"), _IS_OPEN)
 
 
 def insert(tx: Tx, new: NewOperation) -> Operation:
@@ -51,7 +116,7 @@ def insert(tx: Tx, new: NewOperation) -> Operation:
 
 def get(tx: Tx, operation_id: str, *, project_id: str | None = None) -> Operation:
     """Return an operation without its secrets. Raises `NotFound` when absent or not in `project_id` (None: any project)."""
-    row = tx.execute(select(*_PLAIN).where(operations.c.id == operation_id)).mappings().first()
+    row = tx.execute(_GET, {"id": operation_id}).mappings().first()
     if row is None or (project_id is not None and row["project_id"] != project_id):
         raise _not_found(operation_id)
     return _read(row)
@@ -85,47 +150,129 @@ def page(  # noqa: PLR0913
 
 def unfinished(tx: Tx, *, limit: int, resource_id: str | None = None) -> tuple[Operation, ...]:
     """Return operations that have not ended, of one resource or of all, oldest first, without secrets."""
-    statement: Select[Any] = select(*_PLAIN).where(operations.c.state.in_(_OPEN))
-    if resource_id is not None:
-        statement = statement.where(operations.c.resource_id == resource_id)
-    statement = statement.order_by(operations.c.created, operations.c.id).limit(limit)
-    return tuple(_read(row) for row in tx.execute(statement).mappings())
+    rows = (
+        tx.execute(_UNFINISHED, {"most": limit})
+        if resource_id is None
+        else tx.execute(_UNFINISHED_OF, {"most": limit, "resource": resource_id})
+    )
+    return tuple(_read(row) for row in rows.mappings())
 
 
-def claim(tx: Tx, operation_id: str, *, owner: str) -> tuple[Operation, Fence]:
+def oldest_unfinished(tx: Tx, resource_id: str) -> str | None:
+    """Return the id of the operation of a resource that must end next; None when all have ended."""
+    found: str | None = tx.execute(_OLDEST_OF, {"resource": resource_id}).scalar_one_or_none()
+    return found
+
+
+def are_unfinished(tx: Tx, count: int) -> bool:
+    """Tell whether at least `count` (1 or more) operations, of all projects, have not ended."""
+    return tx.execute(_OPEN_BEYOND, {"passed_over": count - 1}).first() is not None
+
+
+def newest_unfinished(tx: Tx, resource_id: str) -> str | None:
+    """Return the id of the operation of a resource that was accepted last and has not ended; None when all have."""
+    found: str | None = tx.execute(_NEWEST_OF, {"resource": resource_id}).scalar_one_or_none()
+    return found
+
+
+def claim(
+    tx: Tx, operation_id: str, *, owner: str, lease_s: float = LEASE_S, expired_before: datetime | None = None
+) -> tuple[Operation, Fence]:
     """Take the operation over for `owner` and return it with its secrets; whoever held it before is fenced off.
 
-    PENDING becomes RUNNING; RUNNING and REVERTING stay. Raises `NotFound`; `Conflict` when it has ended.
+    PENDING becomes RUNNING; RUNNING and REVERTING stay. The lease begins. With `expired_before` only an operation whose lease
+    ran out before then is taken. Raises `NotFound`; `Conflict` when it has ended, or its lease has not run out.
     """
     now = utcnow()
-    pending = operations.c.state == OperationState.PENDING
-    statement = (
-        update(operations)
-        .where(operations.c.id == operation_id, operations.c.state.in_(_OPEN))
-        .values(
-            fence=operations.c.fence + 1,
-            attempts=operations.c.attempts + 1,
-            state=case((pending, OperationState.RUNNING), else_=operations.c.state),
-            started=sa.func.coalesce(operations.c.started, now),
-            owner=owner,
-            updated=now,
-        )
-    )
-    taken = tx.execute(statement).rowcount
-    row = tx.execute(select(operations).where(operations.c.id == operation_id)).mappings().first()
+    tx.claims.pop(operation_id, None)
+    values = {"wanted": operation_id, "now": now, "by": owner, "until": now + timedelta(seconds=lease_s)}
+    if expired_before is None:
+        taken = tx.execute(_CLAIM, values).rowcount
+    else:
+        taken = tx.execute(_CLAIM_EXPIRED, {**values, "expired": expired_before}).rowcount
+    row = tx.execute(_WITH_SECRETS, {"id": operation_id}).mappings().first()
     if row is None:
         raise _not_found(operation_id)
     if not taken:
+        if row["state"] in _OPEN:
+            raise errors.Conflict(f"Operation {operation_id} has a runner, {row['owner']}, until {row['lease_until']}.")
         raise errors.Conflict(f"Operation {operation_id} has ended: {row['state']}.")
     secrets = {} if row["secrets"] is None else json.loads(tx.vault.open(row["secrets"]))
     return _read(row, secrets), Fence(operation_id=operation_id, number=row["fence"])
 
 
+def renew(tx: Tx, fences: Collection[Fence], until: datetime) -> set[str]:
+    """Prolong the leases of what these claims still own, in one statement; return the ids of operations that they lost."""
+    keys = sa.tuple_(operations.c.id, operations.c.fence)
+    owned = and_(keys.in_([(fence.operation_id, fence.number) for fence in fences]), operations.c.state.in_(_OPEN))
+    if tx.execute(update(operations).where(owned).values(lease_until=until)).rowcount == len(fences):
+        return set()
+    kept = set(tx.execute(select(operations.c.id).where(owned)).scalars())
+    return {fence.operation_id for fence in fences} - kept
+
+
+def let_go(tx: Tx, fence: Fence) -> None:
+    """End the lease in good order, so that another may go on with the operation at once; the attempt does not count.
+
+    Changes nothing when it is owned no more.
+    """
+    owned = (operations.c.id == fence.operation_id, operations.c.fence == fence.number, operations.c.lease_until != NEVER)
+    values = {"lease_until": NEVER, "attempts": operations.c.attempts - 1}
+    tx.execute(update(operations).where(*owned).values(**values))
+
+
+def disown(tx: Tx, operation_id: str, fence: Fence | None = None) -> bool:
+    """Fence off whoever owns the operation, and end the lease; return whether there was something to take away.
+
+    With `fence` only that claim is fenced off. May run twice.
+    """
+    tx.claims.pop(operation_id, None)
+    wanted = [operations.c.id == operation_id, operations.c.state.in_(_OPEN)]
+    if fence is not None:
+        wanted.append(operations.c.fence == fence.number)
+    values = {"fence": operations.c.fence + 1, "lease_until": NEVER}
+    return tx.execute(update(operations).where(*wanted).values(**values)).rowcount > 0
+
+
+def leased_until(tx: Tx, resource_id: str, *, lease_s: float = LEASE_S) -> datetime | None:
+    """Return when the last sign of a runner on a resource that has unfinished operations runs out, or ran out.
+
+    That is the latest lease of its operations, also of ended ones: their runner goes on to the next. An operation that never
+    began gives a runner a lease's time to begin it. None when nothing is unfinished.
+    """
+    open_ = operations.c.state.in_(_OPEN)
+    begun = and_(open_, operations.c.state != OperationState.PENDING, operations.c.lease_until.is_(None))
+    row = tx.execute(
+        select(
+            sa.func.max(operations.c.lease_until).label("leased"),
+            sa.func.min(case((open_, operations.c.created))).label("waiting"),
+            # Begun by a version that knew no leases.
+            sa.func.max(case((begun, operations.c.updated))).label("updated"),
+        ).where(operations.c.resource_id == resource_id)
+    ).one()
+    if row.waiting is None:
+        return None
+    begins = [each + timedelta(seconds=lease_s) for each in (row.waiting, row.updated) if each is not None]
+    latest: datetime = max([*begins, *([row.leased] if row.leased else [])])
+    return latest
+
+
 def check(tx: Tx, fence: Fence) -> None:
     """Raise `Fenced` unless `fence` still owns its operation; until the transaction ends nobody else can claim it."""
+    if tx.claims.get(fence.operation_id) == fence.number:
+        return
     row = tx.execute(_CHECK, {"id": fence.operation_id}).first()
     if row is None or row.fence != fence.number or row.state not in UNFINISHED:
         raise _fenced(fence)
+    _hold(tx, fence)
+
+
+def must_stop(tx: Tx, fence: Fence) -> bool:
+    """Tell whether the operation was asked to stop. Raises `Fenced` unless `fence` still owns it; locks nothing."""
+    row = tx.execute(_SIGNS, {"id": fence.operation_id}).first()
+    if row is None or row.fence != fence.number or row.state not in UNFINISHED:
+        raise _fenced(fence)
+    return bool(row.cancel_requested)
 
 
 def progress(tx: Tx, fence: Fence, *, step: str, percent: int) -> None:
@@ -175,15 +322,21 @@ def cancel_requested(tx: Tx, operation_id: str) -> bool:
 
 def delete_finished(tx: Tx, before: datetime, limit: int) -> int:
     """Remove at most `limit` operations that ended before `before`, oldest first; return how many. May run twice."""
-    old = select(operations.c.id).where(operations.c.state.not_in(_OPEN), operations.c.finished < before)
-    ids = tx.execute(old.order_by(operations.c.finished).limit(limit)).scalars().all()
+    ids = tx.execute(_OLD, {"before": before, "most": limit}).scalars().all()
     return tx.execute(delete(operations).where(operations.c.id.in_(ids))).rowcount if ids else 0
 
 
 def _advance(tx: Tx, fence: Fence, values: dict[str, object]) -> None:
-    owned = (operations.c.id == fence.operation_id, operations.c.fence == fence.number, operations.c.state.in_(_OPEN))
-    if tx.execute(update(operations).where(*owned).values(updated=utcnow(), **values)).rowcount == 0:
+    owned = {"owned": fence.operation_id, "claim": fence.number}
+    tx.claims.pop(fence.operation_id, None)
+    if tx.execute(_ADVANCE, {**owned, "updated": utcnow(), **values}).rowcount == 0:
         raise _fenced(fence)
+
+
+def _hold(tx: Tx, fence: Fence) -> None:
+    """Remember that the row is locked in this transaction and owned by `fence`, so that it is not asked again."""
+    if tx.writable:
+        tx.claims[fence.operation_id] = fence.number
 
 
 def _after(tx: Tx, marker: str, project_id: str | None) -> ColumnElement[bool]:

@@ -9,6 +9,7 @@ from trove.store import operations
 from trove.store.session import Database, Tx
 from trove.store.tables import workflow_items
 from trove.store.upserts import upsert
+from trove.workflow.persistence import Progress
 
 _LOAD = select(workflow_items.c.path, workflow_items.c.value).where(workflow_items.c.flow_id == bindparam("flow"))
 _FORGET = delete(workflow_items).where(workflow_items.c.flow_id == bindparam("flow"))
@@ -27,23 +28,30 @@ class Paths:
 
     def load(self, flow_id: str) -> dict[str, bytes]:
         """Return all items of a flow by path; empty for an unknown flow. Raises `Unavailable`."""
+        if self._fence is not None and self._fence.number == 1:
+            # The first claim: nobody can have stored anything.
+            return {}
         with self._database.reading() as tx:
             return {path: bytes(value) for path, value in tx.execute(_LOAD, {"flow": flow_id})}
 
-    def save(self, flow_id: str, items: Mapping[str, bytes]) -> None:
-        """Store items of a flow, all or none, instead of those of the same path. May run twice.
+    def save(self, flow_id: str, items: Mapping[str, bytes], progress: Progress | None = None) -> None:
+        """Store items of a flow, all or none, instead of those of the same path, and show `progress`. May run twice.
 
         Raises `Unavailable`, `Fenced`.
         """
-        self._database.run(self._save, flow_id, items)
+        self._database.run(self._save, flow_id, items, progress)
 
     def forget(self, flow_id: str) -> None:
         """Remove all items of a flow. May run twice. Raises `Unavailable`."""
         self._database.run(_forget, flow_id)
 
-    def _save(self, tx: Tx, flow_id: str, items: Mapping[str, bytes]) -> None:
+    def _save(self, tx: Tx, flow_id: str, items: Mapping[str, bytes], progress: Progress | None) -> None:
         if self._fence is not None:
-            operations.check(tx, self._fence)
+            if progress is None:
+                operations.check(tx, self._fence)
+            else:
+                percent = min(99, 100 * progress.done // progress.total)
+                operations.progress(tx, self._fence, step=progress.task, percent=percent)
         rows = [{"flow_id": flow_id, "path": path, "value": value} for path, value in sorted(items.items())]
         if rows:
             tx.execute(upsert(tx.dialect, workflow_items), rows)

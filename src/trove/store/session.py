@@ -25,6 +25,15 @@ R = TypeVar("R")
 LOCK_TIMEOUT_S = 15
 """How long a statement waits for another transaction before it gives up with `Unavailable`."""
 
+POOL_TIMEOUT_S = 5
+"""How long a thread waits for a connection while all are in use."""
+
+CONNECT_TIMEOUT_S = 5
+
+IDLE_TRANSACTION_S = 10
+"""How long PostgreSQL and MariaDB let a process keep a transaction open and do nothing. One that was stopped in the middle of a
+transaction would else keep its locks for ever. Shorter than others wait for them. MySQL and SQLite have nothing like it."""
+
 RUN_ATTEMPTS = 8
 
 _JITTER = random.SystemRandom()
@@ -50,20 +59,36 @@ class OutcomeUnknown(errors.Unavailable):
 
 
 class Tx:
-    """One open transaction. Valid inside its `with` block and in its thread only."""
+    """One open transaction. Valid inside its `with` block and in its thread only.
 
-    __slots__ = ("connection", "dialect", "vault", "writable")
+    `claims` are the numbers of claims on operations, by id, that this transaction has found in force and holds locked.
+    """
+
+    __slots__ = ("_begun", "claims", "connection", "dialect", "vault", "writable")
 
     def __init__(self, connection: Connection, vault: Vault, dialect: str, *, writable: bool) -> None:
         self.connection = connection
         self.vault = vault
         self.dialect = dialect
         self.writable = writable
+        self.claims: dict[str, int] = {}
+        self._begun = False
 
     def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     ) -> CursorResult[*tuple[Any, ...]]:
-        """Execute one statement; with a list of mappings, once for each of them (executemany)."""
+        """Execute one statement; with a list of mappings, once for each of them (executemany).
+
+        A session may have died while it was idle. That is found out here, not by a question before each transaction: the
+        first statement, of which nothing is left then, and one that only reads are executed once more in a fresh session.
+        """
+        repeatable, self._begun = not (self.writable and self._begun), True
+        try:
+            return self.connection.execute(statement, parameters)
+        except DBAPIError as error:
+            if not (repeatable and error.connection_invalidated):
+                raise
+        self.connection.rollback()
         return self.connection.execute(statement, parameters)
 
 
@@ -119,16 +144,18 @@ class Database:
     def run(self, fn: Callable[Concatenate[Tx, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `fn(tx, …)` in a transaction and return its result; repeat it, with jitter, while it meets `Unavailable`.
 
-        `fn` may run several times, each time in a fresh transaction after the former was rolled back.
+        `fn` may run several times, each time in a fresh transaction after the former was rolled back. The last error is raised
+        after some attempts, or `LOCK_TIMEOUT_S` seconds; `OutcomeUnknown` and `Overloaded` at once.
         """
+        patient_until = time.monotonic() + LOCK_TIMEOUT_S
         for attempt in range(1, RUN_ATTEMPTS + 1):
             try:
                 with self.transaction() as tx:
                     return fn(tx, *args, **kwargs)
-            except OutcomeUnknown:
+            except (OutcomeUnknown, errors.Overloaded):
                 raise
             except errors.Unavailable:
-                if attempt == RUN_ATTEMPTS:
+                if attempt == RUN_ATTEMPTS or time.monotonic() >= patient_until:
                     raise
                 time.sleep(_JITTER.uniform(0.2, 1.0) * min(0.01 * 2**attempt, 1.0))
         raise AssertionError("unreachable")
@@ -139,7 +166,7 @@ class Database:
 
     def _take_turn(self) -> None:
         if self._turn is not None and not self._turn.acquire(timeout=LOCK_TIMEOUT_S):
-            raise errors.Unavailable("The state database is busy; try again.")
+            raise errors.Overloaded("The state database is busy; try again.")
 
     @contextmanager
     def _connected(self, begin: str) -> Iterator[Connection]:
@@ -179,12 +206,14 @@ def _commit(connection: Connection) -> None:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise OutcomeUnknown("The state database was lost while it stored a change.") from error
+        # Nobody knows what state the session is in, and the pool asks nothing.
+        connection.invalidate()
         raise
 
 
 def _engine(url: URL, pool_size: int) -> Engine:
     backend = url.get_backend_name()
-    common: dict[str, Any] = {"hide_parameters": True, "poolclass": QueuePool, "pool_timeout": 30}
+    common: dict[str, Any] = {"hide_parameters": True, "poolclass": QueuePool, "pool_timeout": POOL_TIMEOUT_S}
     if backend == "sqlite":
         in_memory = url.database in {None, "", ":memory:"}
         size, overflow = (1, 0) if in_memory else (pool_size, 4 * pool_size)
@@ -195,7 +224,8 @@ def _engine(url: URL, pool_size: int) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         return engine
     common |= {
-        "pool_pre_ping": True,
+        # Every transaction is ended before its session goes back: another ROLLBACK would only be one more round trip.
+        "pool_reset_on_return": None,
         "pool_recycle": 1800,
         "pool_size": pool_size,
         "max_overflow": 2 * pool_size,
@@ -203,12 +233,23 @@ def _engine(url: URL, pool_size: int) -> Engine:
     }
     if backend == "postgresql":
         # Milliseconds. The server ends a wait for a lock, so that a stuck peer cannot block this process for ever.
-        arguments = {"connect_timeout": 10, "options": f"-c lock_timeout={LOCK_TIMEOUT_S * 1000} -c timezone=UTC"}
+        idle = f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_S * 1000}"
+        options = f"-c lock_timeout={LOCK_TIMEOUT_S * 1000} {idle} -c timezone=UTC"
+        arguments = {
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "options": options,
+            # A server that vanished without a word is noticed within half a minute, not after hours.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 4,
+        }
         return create_engine(url, connect_args=arguments, **common)
     arguments = {
-        "connect_timeout": 10,
+        "connect_timeout": CONNECT_TIMEOUT_S,
         "charset": "utf8mb4",
-        "init_command": f"SET SESSION innodb_lock_wait_timeout={LOCK_TIMEOUT_S}, time_zone='+00:00'",
+        # The last part is for MariaDB; to MySQL it is a comment.
+        "init_command": f"SET SESSION innodb_lock_wait_timeout={LOCK_TIMEOUT_S}, time_zone='+00:00'"
+        f" /*M!100300 , idle_transaction_timeout={IDLE_TRANSACTION_S} */",
     }
     return create_engine(url, connect_args=arguments, **common)
 

@@ -55,10 +55,13 @@ class Periodic:
             self._thread.join()
 
     def sweep(self) -> int:
-        """Offer unfinished operations to the runner, oldest first; return how many it took."""
+        """Offer unfinished operations to the runner, oldest first; return how many it took.
+
+        Those that waited in vain until their deadline end here, also when no thread of the runner is free.
+        """
         with self._database.reading() as tx:
             unfinished = operations.unfinished(tx, limit=SWEEP_LIMIT)
-        return sum(self._runner.offer(operation.id) for operation in unfinished)
+        return sum(self._runner.offer(operation.id) for operation in unfinished if not self._runner.end_overdue(operation))
 
     def clear(self) -> int:
         """Remove finished operations older than the retention; return how many. Bounded work a round."""

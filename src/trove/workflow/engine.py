@@ -1,13 +1,13 @@
 """Runs flows so that they survive the death of their runner: another takes them up after the last task that ended."""
 
 import inspect
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import orjson
 from taskflow import exceptions as taskflow_errors
 from taskflow import states, task
 from taskflow.engines.action_engine.engine import ParallelActionEngine, SerialActionEngine
@@ -37,10 +37,6 @@ class State(StrEnum):
 SUCCEEDED = State.SUCCEEDED
 REVERTED = State.REVERTED
 
-Listener = Callable[[str, int, int], None]
-"""Called after a task was done and that is stored: its name, how many are done, how many there are. `Fenced` from it stops
-the flow; any other error from it is logged only."""
-
 Probe = Callable[[str, str], None]
 """Called with (task, moment), a moment being one of `before do`, `after do`, `before undo`, `after undo`. For tests."""
 
@@ -67,18 +63,22 @@ def run(
     *,
     paths: PathStore,
     store: Mapping[str, object] | None = None,
-    listener: Listener | None = None,
     probe: Probe | None = None,
+    keep_end: bool = True,
 ) -> Outcome:
     """Run the flow that `factory` makes to its end, or resume it after the last task that ended; return how it ended.
 
     `factory` makes the same TaskFlow flow of equally named tasks each time. Tasks may run twice, must return small plain JSON
     and no secret: it is persisted. `store` holds arguments of tasks; it is not persisted and must be given again.
-    Tasks run one after another; those in unordered and graph flows at the same time.
+    Tasks run one after another; those in unordered and graph flows at the same time. That a task has ended is stored before
+    the next one begins.
 
-    A task that raises reverts the flow. `Fenced` from a task, from the listener or from `paths` is raised at once and nothing
-    more is run or written; so is whatever else `paths` raises, and what is no `Exception`: the flow can then be resumed.
+    A task that raises reverts the flow. `Fenced` from a task or from `paths` is raised at once and nothing more is run or
+    written; so is whatever else `paths` raises, and what is no `Exception`: the flow can then be resumed.
     May be called again for a flow that ended: returns the same outcome until it is forgotten.
+
+    Without `keep_end` the end is not stored: the caller stores what it means, and forgets the flow, in one transaction of its
+    own. Until then the last task may run again.
     """
     backend = FlowBackend(paths, flow_id)
     detail = _flow_detail(backend, flow_id)
@@ -88,20 +88,19 @@ def run(
     raised: dict[str, BaseException] = {}
     tasks = list(_tasks(flow))
     for each in tasks:
-        _guard(each, raised, probe or _no_probe)
-    kind = ParallelActionEngine if _is_parallel(flow) else SerialActionEngine
+        _guard(each, raised, probe or _no_probe, backend.flush)
+    backend.total = len(tasks)
+    backend.eager = _is_parallel(flow)
+    kind = ParallelActionEngine if backend.eager else SerialActionEngine
     options = {"gather_statistics": False, "max_workers": PARALLEL_TASKS}
     engine = kind(flow, detail, backend, options)
     engine.storage.inject(dict(store or {}), transient=True)
-    if listener is not None:
-        engine.atom_notifier.register(states.SUCCESS, _Progress(listener, detail, len(tasks)))
     try:
-        engine.run()
+        _run(engine, detail)
+        if keep_end:
+            backend.flush()
     except Stop as stop:
         raise stop.error from stop
-    except (TaskFailed, taskflow_errors.WrappedFailure):
-        if detail.state != states.REVERTED:
-            raise
     return _outcome(detail, raised)
 
 
@@ -154,25 +153,12 @@ class _Step(task.Task):  # type: ignore[misc]
             self._undo(**{name: value for name, value in arguments.items() if name in self._undo_names})
 
 
-class _Progress:
-    """Hands on what the engine notifies."""
-
-    def __init__(self, listener: Listener, detail: models.FlowDetail, total: int) -> None:
-        self._listener = listener
-        self._done = {atom.name for atom in detail if atom.state == states.SUCCESS}
-        self._total = total
-
-    def __call__(self, _state: str, details: Mapping[str, Any]) -> None:
-        name = details.get("task_name")
-        if name is None:
-            return
-        self._done.add(name)
-        try:
-            self._listener(name, len(self._done), self._total)
-        except errors.Fenced as error:
-            raise Stop(error) from error
-        except Exception:
-            LOG.exception("The listener of a flow failed after task %s", name)
+def _run(engine: Any, detail: models.FlowDetail) -> None:
+    try:
+        engine.run()
+    except (TaskFailed, taskflow_errors.WrappedFailure):
+        if detail.state != states.REVERTED:
+            raise
 
 
 def _flow_detail(backend: FlowBackend, flow_id: str) -> Any:
@@ -180,22 +166,21 @@ def _flow_detail(backend: FlowBackend, flow_id: str) -> Any:
     try:
         return connection.get_flow_details(flow_id)
     except taskflow_errors.NotFound:
-        book = models.LogBook(flow_id, uuid=flow_id)
         detail = models.FlowDetail(flow_id, uuid=flow_id)
-        book.add(detail)
-        connection.save_logbook(book)
+        connection.update_flow_details(detail, ignore_missing=True)
         return detail
 
 
-def _guard(atom: Any, raised: dict[str, BaseException], probe: Probe) -> None:
-    """Wrap what a task does, so that `Fenced` stops the flow and only what may be stored of other errors reaches TaskFlow."""
+def _guard(atom: Any, raised: dict[str, BaseException], probe: Probe, flush: Callable[[], None]) -> None:
+    """Store what ended before the task begins, let `Fenced` stop the flow, and TaskFlow see only what may be stored."""
     execute, revert = atom.execute, atom.revert
 
     def guarded_execute(**arguments: Any) -> Any:
+        flush()
         try:
             probe(atom.name, "before do")
             result = execute(**arguments)
-            json.dumps(result)
+            orjson.dumps(result, option=orjson.OPT_NON_STR_KEYS)
             probe(atom.name, "after do")
         except errors.Fenced as error:
             raise Stop(error) from error
@@ -205,6 +190,7 @@ def _guard(atom: Any, raised: dict[str, BaseException], probe: Probe) -> None:
         return result
 
     def guarded_revert(**arguments: Any) -> str | None:
+        flush()
         try:
             probe(atom.name, "before undo")
             revert(**arguments)

@@ -1,26 +1,12 @@
-"""Locks by name, on one machine or many, that the death of their holder frees.
+"""Locks by name, on one machine or many, that the death of their holder frees, and that can be taken from one that hangs."""
 
-tooz does the work on files and with etcd, Redis and the like; the locks of MySQL and PostgreSQL are taken directly. Of tooz's
-drivers for these the one is deprecated and knows 65536 different locks, the other uses calls that PyMySQL is about to drop.
-"""
-
-import contextlib
-import hashlib
-import os
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from typing import Protocol
+from urllib.parse import urlsplit
 
-import pymysql
-import tooz
-from tooz import coordination
-
-from trove.core import errors
-
-CONNECT_TIMEOUT_S = 10
+from trove.workflow import file_locks, session_locks, tooz_locks
 
 
 class Lock:
@@ -32,7 +18,7 @@ class Lock:
         self._once = threading.Lock()
 
     def release(self) -> None:
-        """Let go. May run twice. A lock whose server cannot be reached is lost to its holder anyway."""
+        """Let go. May run twice, in any thread. A lock that was broken, or whose server is out of reach, is lost anyway."""
         if self._once.acquire(blocking=False):
             self._release()
 
@@ -43,18 +29,34 @@ class Lock:
         self.release()
 
 
+class LockServer(Protocol):
+    """What keeps the locks of all processes."""
+
+    def take(self, name: str) -> Callable[[], None] | None:
+        """Return what releases the lock, and only this hold of it; None when it is held."""
+
+    def holder(self, name: str) -> str | None:
+        """Return a word for the present hold of a lock, another one for each hold; None when it is free."""
+
+    def break_(self, name: str, holder: str) -> bool:
+        """Free a lock if `holder` still holds it; return whether somebody else may try now. Its holder is not told."""
+
+    def close(self) -> None:
+        """Leave the server."""
+
+
 class Locks:
     """Locks for one process. Thread-safe. `member` names the process among the others.
 
-    `url`: `mysql://…` or `postgresql://user:password@host/database` (that of the state database will do); else tooz's:
-    `file:///dir` (one machine), `etcd3+http://…`, `redis://…`. Raises `Unavailable` when the server is out of reach, also from
-    `try_lock`. A server that restarts forgets who held what: what a lock guards needs a fence besides.
+    `url`: `file:///dir` (one machine); `mysql://…` or `postgresql://user:password@host/database` (that of the state database
+    will do); `etcd3+http://…` or `redis://…`. Raises `Unavailable` when the server is out of reach, also from `try_lock` and
+    `break_lock`. A server that restarts forgets who held what, and a lock can be broken: what it guards needs a fence besides.
     """
 
     def __init__(self, url: str, member: str) -> None:
         self._guard = threading.Lock()
         self._held: set[str] = set()
-        self._server: _Server = _server(url, member)
+        self._server = _server(url, member)
 
     def try_lock(self, name: str) -> Lock | None:
         """Take the lock `name` and return it; None when another thread, process or machine holds it."""
@@ -64,11 +66,26 @@ class Locks:
             self._held.add(name)
         release = None
         try:
-            release = self._server.take(f"trove-{name}")
+            release = self._server.take(_full(name))
         finally:
             if release is None:
                 self._forget(name)
         return None if release is None else Lock(name, lambda: self._let_go(name, release))
+
+    def break_lock(self, name: str, when: Callable[[], bool]) -> bool:
+        """Take the lock `name` away from another process if `when()` says that its holder's time is over.
+
+        `when` is asked after the holder was identified, and no other hold than that one is broken. Returns whether it may be
+        tried again now. False also for a lock that a thread of this process holds: it can be released instead. The former
+        holder is not told; its release does not harm the next holder.
+        """
+        with self._guard:
+            if name in self._held:
+                return False
+        holder = self._server.holder(_full(name))
+        if holder is None:
+            return True
+        return when() and self._server.break_(_full(name), holder)
 
     def close(self) -> None:
         """Leave the server. Locks should have been released before. May run twice."""
@@ -85,149 +102,14 @@ class Locks:
             self._held.discard(name)
 
 
-class _Server(Protocol):
-    def take(self, name: str) -> Callable[[], None] | None:
-        """Return what releases the lock; None when it is held."""
-
-    def close(self) -> None: ...
+def _full(name: str) -> str:
+    return f"trove-{name}"
 
 
-class _Tooz:
-    def __init__(self, url: str, member: str) -> None:
-        try:
-            self._coordinator = coordination.get_coordinator(url, member.encode())
-            self._coordinator.start(start_heart=True)
-        except tooz.ToozError as error:
-            raise _unavailable() from error
-
-    def take(self, name: str) -> Callable[[], None] | None:
-        try:
-            lock = self._coordinator.get_lock(name.encode())
-            while lock.acquire(blocking=False):
-                if _is_current(lock):
-                    return lambda: _release(lock)
-                lock.release()
-        except tooz.ToozError as error:
-            raise _unavailable() from error
-        # The file driver keeps the file of a lock that it did not get open.
-        file = getattr(_file_lock(lock), "lockfile", None)
-        if file is not None:
-            file.close()
-        return None
-
-    def close(self) -> None:
-        with contextlib.suppress(tooz.ToozError):
-            self._coordinator.stop()
-
-
-class _Sessions:
-    """Locks that database servers give to sessions. One session a lock: its end, by whatever death, frees the lock."""
-
-    def __init__(self, connect: Callable[[], Any], take: Callable[[Any, str], bool], error: type[Exception]) -> None:
-        self._connect = connect
-        self._take = take
-        self._error = error
-        self._open().close()
-
-    def take(self, name: str) -> Callable[[], None] | None:
-        session = self._open()
-        taken = False
-        try:
-            taken = self._take(session, name)
-        except self._error as error:
-            raise _unavailable() from error
-        finally:
-            if not taken:
-                session.close()
-        return session.close if taken else None
-
-    def close(self) -> None:
-        pass
-
-    def _open(self) -> Any:
-        try:
-            return self._connect()
-        except self._error as error:
-            raise _unavailable() from error
-
-
-def _server(url: str, member: str) -> _Server:
+def _server(url: str, member: str) -> LockServer:
     scheme = urlsplit(url).scheme.partition("+")[0]
+    if scheme == "file":
+        return file_locks.server(url)
     if scheme == "postgresql":
-        return _postgresql(url, member)
-    return _mysql(url) if scheme == "mysql" else _Tooz(url, member)
-
-
-def _postgresql(url: str, member: str) -> _Server:
-    # Here, because the driver is installed only where PostgreSQL is used.
-    import psycopg  # noqa: PLC0415
-
-    conninfo = urlunsplit(urlsplit(url)._replace(scheme="postgresql"))
-    name = f"trove-lock-{member}"[:63]
-
-    def connect() -> Any:
-        return psycopg.connect(conninfo, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, application_name=name)
-
-    def take(session: Any, name: str) -> bool:
-        # PostgreSQL's locks have 64-bit numbers for names.
-        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-        return bool(session.execute("SELECT pg_try_advisory_lock(%s)", (number,)).fetchone()[0])
-
-    return _Sessions(connect, take, psycopg.Error)
-
-
-def _mysql(url: str) -> _Server:
-    parts = urlsplit(url)
-    options: dict[str, Any] = {
-        name: value for name, value in parse_qsl(parts.query) if name == "unix_socket" or name.startswith("ssl_")
-    }
-
-    def connect() -> Any:
-        return pymysql.connect(
-            host=parts.hostname,
-            port=parts.port or 3306,
-            user=unquote(parts.username or ""),
-            password=unquote(parts.password or ""),
-            database=unquote(parts.path.lstrip("/")) or None,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            **options,
-        )
-
-    def take(session: Any, name: str) -> bool:
-        with session.cursor() as cursor:
-            # An idle session must outlive the longest operation. Names have at most 64 characters.
-            cursor.execute("SET SESSION wait_timeout = 2147483")
-            cursor.execute("SELECT GET_LOCK(%s, 0)", (hashlib.sha256(name.encode()).hexdigest()[:60],))
-            return bool(cursor.fetchone()[0])
-
-    return _Sessions(connect, take, pymysql.MySQLError)
-
-
-def _file_lock(lock: Any) -> Any:
-    """Return what the file driver locks with, None for other drivers."""
-    return getattr(lock, "_lock", None)
-
-
-def _is_current(lock: Any) -> bool:
-    """Tell whether the file that was locked still is the one of that name: its last holder may just have removed it."""
-    inner = _file_lock(lock)
-    if inner is None:
-        return True
-    try:
-        return os.path.samestat(os.fstat(inner.lockfile.fileno()), Path(os.fsdecode(inner.path)).stat())
-    except FileNotFoundError:
-        return False
-
-
-def _release(lock: Any) -> None:
-    inner = _file_lock(lock)
-    if inner is not None:
-        # While it is held, so that no file is left of a resource that is gone. Whoever waits for the old one tries again.
-        Path(os.fsdecode(inner.path)).unlink(missing_ok=True)
-    with contextlib.suppress(tooz.ToozError):
-        lock.release()
-
-
-def _unavailable() -> errors.Unavailable:
-    # Without the driver's words: they may name the server's account.
-    return errors.Unavailable("The lock service does not answer now; try again.")
+        return session_locks.postgresql(url, member)
+    return session_locks.mysql(url) if scheme == "mysql" else tooz_locks.server(url, member)

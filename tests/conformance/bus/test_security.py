@@ -268,6 +268,17 @@ def test_admitting_twice_gives_the_same_credential(broker: Stage, make_guest: Ma
     assert url not in repr(broker.admission().admit(instance_id))
 
 
+def test_who_is_let_in_can_be_listed(broker: Stage, make_guest: MakeGuest) -> None:
+    stays, goes = make_guest()[0], make_guest()[0]
+    held = broker.admission().held()
+    assert held is not None
+    assert {stays, goes} <= held
+    broker.admission().expel(goes)
+    held = broker.admission().held()
+    assert held is not None
+    assert (stays in held, goes in held) == (True, False)
+
+
 def test_an_expelled_guest_is_cut_off(broker: Stage, make_guest: MakeGuest) -> None:
     instance_id, url = make_guest()
     guest = broker.guest_bus(instance_id, url)
@@ -317,5 +328,6 @@ def test_without_management_api_guests_share_a_user_and_it_is_said(broker: Stage
         guest.serve(guest_topic(instance_id), lambda message: "pong")
         assert broker.bus().call(guest_topic(instance_id), "rpc_ping", {}, timeout_s=30) == "pong"
         guest.cast(CONDUCTOR_TOPIC, "heartbeat", {})
+        assert shared.held() is None
     finally:
         shared.expel(instance_id)

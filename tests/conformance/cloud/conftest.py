@@ -11,7 +11,7 @@ import pytest
 from tests.support.clouds import NOBODY, CloudProcess, is_root, make_settings, state_directory
 
 from trove.cloud.local import LocalCloud, LocalCloudSettings
-from trove.cloud.local.volumes import mounts
+from trove.cloud.local.mounts import mounts
 from trove.cloud.memory import MemoryCloud
 
 

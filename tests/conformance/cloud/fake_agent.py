@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -43,9 +44,11 @@ def main() -> None:
         sys.exit(3)
     host = parser["host"]
     data = Path(host["data_dir"])
+    while not data.is_dir():  # the cloud makes it while the agent starts
+        time.sleep(0.002)
     (data / "agents").open("a").write(f"{os.getpid()} {os.geteuid()}\n")
     if host.get("template_dir"):
-        (data / "template").write_text((Path(host["template_dir"]) / "made-by").read_text())
+        (data / "template-maker").write_text((Path(host["template_dir"]) / "made-by").read_text())
     state = Path(host["config_dir"]) / "pid"
     if not alive(state):
         argv = [sys.executable, "-c", SERVER, str(data), host["address"], parser.get("DEFAULT", "port", fallback="3306")]

@@ -49,6 +49,18 @@ def test_a_whole_life(form: Form) -> None:
     assert form.cloud.leftovers() == Leftovers(servers=(), volumes=(), ports=())
 
 
+def test_a_volume_is_found_by_its_instance(form: Form) -> None:
+    one = new_id()
+    assert form.cloud.find_volume(one) is None
+    made = form.cloud.ensure_volume(one, size_gib=1, volume_type=None)
+    assert form.cloud.find_volume(one) == made
+    form.cloud.ensure_port(one, NicRequest(), None, (3306,))
+    form.cloud.ensure_server(make_spec(one))
+    assert form.cloud.find_volume(one).attached
+    destroy(form, one)
+    assert form.cloud.find_volume(one) is None
+
+
 def test_ensuring_twice_gives_the_same(form: Form) -> None:
     one = new_id()
     volumes = [form.cloud.ensure_volume(one, size_gib=size, volume_type=None) for size in (1, 2)]

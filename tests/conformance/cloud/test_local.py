@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.support.clouds import eventually, is_root, make_settings, make_spec, 
 
 from trove.cloud.contract import NicRequest
 from trove.cloud.local import LocalCloud
-from trove.cloud.local.volumes import is_mounted
+from trove.cloud.local.mounts import is_mounted
 from trove.core.errors import CloudError, Unsupported
 from trove.core.ids import new_id
 from trove.core.status import ServerStatus
@@ -57,7 +58,7 @@ def test_agent_and_server_run_as_the_instances_own_user(local: Form) -> None:
     if local.name.startswith("root"):
         assert len(set(owners)) == 2
         assert all(61184 <= owner <= 65519 for owner in owners)
-        template_maker = int((local.data(one) / "template").read_text())
+        template_maker = int((local.data(one) / "template-maker").read_text())
         assert template_maker not in {0, *owners}
 
 
@@ -333,3 +334,50 @@ def test_the_forms_differ() -> None:
     with local_form("root-loop-bwrap") as one, local_form("root-directory-process") as two:
         kinds = [(form.cloud.capabilities().volumes, form.cloud.capabilities().sandbox) for form in (one, two)]
     assert kinds == [("loop", "bwrap"), ("directory", "process")]
+
+
+class CloudDiedError(BaseException):
+    """The cloud's process ended: nothing that it would still have done is done."""
+
+
+def test_an_agent_that_was_left_without_its_volume_is_started_anew(root_loop: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = new_id()
+
+    def die(_instance_id: str) -> Path:
+        raise CloudDiedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(root_loop.cloud._volumes, "attach", die)
+        with pytest.raises(CloudDiedError):
+            build(root_loop, one)
+    eventually(lambda: root_loop.cloud.process_info(one).agent_pid, "the agent waits")
+    left = root_loop.cloud.process_info(one).agent_pid
+    build(root_loop, one)
+    wait_listening(root_loop, one)
+    assert gone(left)
+    assert (root_loop.data(one) / "starts").read_text() == "x"
+
+
+def test_a_volume_that_cannot_be_mounted_leaves_no_agent(root_loop: Form) -> None:
+    one = new_id()
+    root_loop.cloud.ensure_volume(one, size_gib=1, volume_type=None)
+    (root_loop.root / "volumes" / one / "volume.img").write_bytes(b"no file system")
+    with pytest.raises(CloudError, match="mount a volume"):
+        build(root_loop, one)
+    assert [line for line in processes_of(root_loop.root) if one in line] == []
+    destroy(root_loop, one)
+    assert not is_mounted(root_loop.root / "volumes")
+
+
+def test_instances_built_and_deleted_side_by_side_all_see_their_volumes(root_loop: Form) -> None:
+    ids = [new_id() for _ in range(4)]
+
+    def life(one: str) -> None:
+        for _ in range(2):
+            build(root_loop, one)
+            wait_listening(root_loop, one)
+            destroy(root_loop, one)
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(life, ids))
+    assert not is_mounted(root_loop.root / "volumes")

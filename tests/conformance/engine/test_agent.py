@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from trove.bus.admission import admission
 from trove.bus.contract import CONDUCTOR_TOPIC, CONTROL, Bus, Message
 from trove.bus.guest import GuestCaller
 from trove.bus.sealing import FixedKeys
+from trove.cmd.notify import ALIVE, READY, STOPPING, Listener
 from trove.core.accounts import Database, User
 from trove.core.errors import GuestError, InvalidInput, NotFound
 from trove.datastores.contract import Spec
@@ -170,6 +171,26 @@ def test_a_finished_job_is_repeated_until_it_is_forgotten_and_keeps_no_secret(st
     stage.caller.start_job("create", "prepare", {"config": config})
     stage.caller.forget_jobs(["create", "unknown"])
     wait_for(lambda: not list((stage.guest.root / "config/agent/jobs").iterdir()), "the job's end")
+
+
+def test_an_agent_tells_its_manager_that_it_is_at_work_alive_and_ending(
+    guest: Machine, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, str]] = []
+    with closing(Listener()) as listener:
+
+        def times(word: str) -> int:
+            told.extend((pid, word) for pid, words in listener.heard() for word in words)
+            return told.count((agent, word))
+
+        monkeypatch.setenv("NOTIFY_SOCKET", listener.address)
+        monkeypatch.setenv("WATCHDOG_USEC", "600000")
+        with staged(guest, valkey):
+            agent = guest.agent_pid()
+            wait_for(lambda: times(ALIVE) > 2, "signs of life")
+            assert times(READY) == 1
+            guest.kill_agent(signal.SIGTERM)
+            assert times(STOPPING) == 1
 
 
 def test_a_killed_server_is_reported_and_brought_back(stage: Stage, config: str) -> None:

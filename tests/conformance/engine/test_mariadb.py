@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 
 import pymysql
 import pytest
@@ -15,6 +16,7 @@ from trove.core.errors import GuestError, InvalidInput
 from trove.core.ids import new_id
 from trove.core.status import ServiceStatus
 from trove.datastores.mariadb import collations, naming, spec
+from trove.datastores.mariadb.driver import LONGEST_LOG
 
 Server = tuple[Machine, Worker]
 
@@ -282,3 +284,32 @@ def test_the_parameters_are_the_servers_own(server: Server) -> None:
             assert kind == "BOOLEAN", parameter
         if "values" in parameter:
             assert ",".join(parameter["values"]) == values, parameter
+
+
+def test_a_long_error_log_is_put_aside_and_the_server_begins_a_new_one(server: Server) -> None:
+    guest, worker = server
+    log = guest.root / "log" / "error.log"
+    with log.open("ab") as file:
+        file.write(b"\n" * LONGEST_LOG)
+    long = log.stat().st_size
+    worker.call("driver.tend_logs")
+    aside = log.with_name("error.log.1")
+    assert aside.stat().st_size >= long
+    with pytest.raises(pymysql.err.OperationalError):
+        connect(guest, "nobody", "wrong")
+    wait_for(lambda: b"Access denied for user 'nobody'" in log.read_bytes(), "the new log")
+    assert log.stat().st_size < LONGEST_LOG
+    worker.call("driver.tend_logs")
+    assert aside.stat().st_size >= long
+
+
+def test_making_a_data_directory_removes_nothing_of_other_servers(guest: Machine, config: str) -> None:
+    canary = Path(f"/tmp/#sql-temptable-{guest.instance_id}")
+    canary.touch()
+    try:
+        os.chown(canary, guest.root.stat().st_uid, -1)
+        guest.template = None
+        guest.worker().call("prepare", config)
+        assert canary.exists()
+    finally:
+        canary.unlink(missing_ok=True)

@@ -14,8 +14,10 @@ from trove.core import errors
 from trove.core.clock import utcnow
 from trove.core.ids import new_id
 from trove.core.instances import Access, Address, Heartbeat, Volume
+from trove.core.operations import OperationState
 from trove.core.quotas import Resource
 from trove.core.status import ServerStatus, ServiceStatus, Task
+from trove.core.transitions import Event
 from trove.store import guests, instances, operations, tables
 from trove.store.session import Database, Tx
 
@@ -217,18 +219,35 @@ def _work(tx: Tx, deed: Any) -> int:
     return sum(int(plan) for plan in plans)
 
 
-def test_a_task_begins_only_from_an_allowed_one(database: Database) -> None:
+def test_a_task_changes_only_as_the_table_of_transitions_says(database: Database) -> None:
     made = add_instance(database, add_version(database))
     with database.transaction() as tx:
         with pytest.raises(errors.NotReady, match="BUILD"):
-            instances.start_task(tx, made.id, to=Task.REBOOTING, allowed={Task.NONE})
-        instances.end_task(tx, made.id, Task.NONE, fence=None)
-        instances.start_task(tx, made.id, to=Task.REBOOTING, allowed={Task.NONE, Task.RESTART_REQUIRED})
+            instances.apply(tx, made.id, Event.RESTART_ACCEPTED)
+        instances.apply(tx, made.id, Event.BUILT)
+        assert instances.get(tx, made.id).server_status is ServerStatus.ACTIVE
+        with pytest.raises(errors.NotReady, match="'new'"):
+            instances.apply(tx, made.id, Event.RESTART_ACCEPTED)
+        guests.apply_heartbeats(tx, [Heartbeat(instance_id=made.id, sent=utcnow(), status=ServiceStatus.HEALTHY)])
+        instances.apply(tx, made.id, Event.RESTART_ACCEPTED)
         assert instances.get(tx, made.id).task is Task.REBOOTING
         with pytest.raises(errors.NotReady, match="REBOOT"):
-            instances.start_task(tx, made.id, to=Task.REBOOTING, allowed={Task.NONE})
+            instances.apply(tx, made.id, Event.RESTART_ACCEPTED)
+        assert instances.get(tx, made.id).task is Task.REBOOTING
         with pytest.raises(errors.NotFound):
-            instances.start_task(tx, new_id(), to=Task.REBOOTING, allowed={Task.NONE})
+            instances.apply(tx, new_id(), Event.RESTART_ACCEPTED)
+
+
+def test_the_end_of_an_operation_leaves_an_instance_alone_that_another_waits_for(database: Database) -> None:
+    made = add_instance(database, add_version(database))
+    build, deletion = (add_operation(database, resource_id=made.id) for _ in range(2))
+    with database.transaction() as tx:
+        _, fence = operations.claim(tx, build.id, owner="a")
+        instances.apply(tx, made.id, Event.STATUS_RESET)
+        with pytest.raises(errors.NotReady, match="another operation"):
+            instances.apply(tx, made.id, Event.BUILD_FAILED, fence=fence)
+        operations.finish(tx, operations.claim(tx, deletion.id, owner="a")[1], OperationState.CANCELLED)
+        instances.apply(tx, made.id, Event.BUILD_FAILED, fence=fence)
 
 
 def test_what_the_cloud_gave_is_recorded_piece_by_piece_and_forgotten(database: Database) -> None:
@@ -254,7 +273,7 @@ def test_writes_of_a_runner_that_was_taken_over_are_refused(database: Database) 
         _, old = operations.claim(tx, operation.id, owner="a")
         _, new = operations.claim(tx, operation.id, owner="b")
         for write in (
-            lambda fence: instances.end_task(tx, made.id, Task.NONE, fence=fence),
+            lambda fence: instances.apply(tx, made.id, Event.BUILT, fence=fence),
             lambda fence: instances.record_server(tx, made.id, fence=fence, server_id="s"),
             lambda fence: instances.forget_server(tx, made.id, fence=fence, server_status=None),
             lambda fence: instances.record_fault(tx, made.id, "m", None, fence=fence),

@@ -140,6 +140,16 @@ def test_unfinished_ones_come_oldest_first_and_finished_ones_can_be_removed(data
         assert len(operations.page(tx, project_id="p", limit=9).items) == 2
 
 
+def test_whether_at_least_so_many_have_not_ended(database: Database) -> None:
+    made = [add_operation(database) for _ in range(3)]
+    with database.transaction() as tx:
+        operations.claim(tx, made[0].id, owner="a")
+        _, fence = operations.claim(tx, made[1].id, owner="a")
+        assert [operations.are_unfinished(tx, count) for count in (1, 3, 4)] == [True, True, False]
+        operations.finish(tx, fence, OperationState.FAILED, "x")
+        assert [operations.are_unfinished(tx, count) for count in (1, 2, 3)] == [True, True, False]
+
+
 def test_of_many_that_claim_at_once_the_last_one_only_can_write(database: Database) -> None:
     made = add_operation(database)
     fences: list[Fence] = []
@@ -184,3 +194,91 @@ def test_nobody_can_claim_between_the_check_of_a_fence_and_its_commit(database: 
         order.append("written")
     thread.join()
     assert order == ["written", "claimed"]
+
+
+def test_a_claim_begins_a_lease_and_the_runner_renews_all_that_it_still_owns_at_once(database: Database) -> None:
+    mine = [add_operation(database) for _ in range(3)]
+    with database.transaction() as tx:
+        claims = [operations.claim(tx, each.id, owner="a", lease_s=20) for each in mine]
+        first = claims[0][0]
+        assert first.lease_until is not None
+        assert timedelta(seconds=15) < first.lease_until - utcnow() <= timedelta(seconds=20)
+        operations.claim(tx, mine[1].id, owner="b")
+        operations.finish(tx, claims[2][1], OperationState.SUCCEEDED)
+        until = utcnow() + timedelta(hours=1)
+        assert operations.renew(tx, [claims[0][1]], until) == set()
+        assert operations.renew(tx, [fence for _, fence in claims], until) == {mine[1].id, mine[2].id}
+        assert [operations.get(tx, each.id).lease_until == until for each in mine] == [True, False, False]
+
+
+def test_a_lease_that_runs_is_respected_by_whom_asks_for_expired_ones_only(database: Database) -> None:
+    made = add_operation(database)
+    with database.transaction() as tx:
+        operations.claim(tx, made.id, owner="a", lease_s=20)
+        with pytest.raises(errors.Conflict, match="has a runner, a, until"):
+            operations.claim(tx, made.id, owner="b", expired_before=utcnow())
+        later = utcnow() + timedelta(seconds=21)
+        assert operations.claim(tx, made.id, owner="b", expired_before=later)[0].owner == "b"
+        # Without it the lock decides, and its new holder is right.
+        assert operations.claim(tx, made.id, owner="c")[1].number == 3
+
+
+def test_what_is_let_go_can_be_taken_at_once_and_still_be_ended_by_its_owner(database: Database) -> None:
+    made = add_operation(database)
+    with database.transaction() as tx:
+        _, fence = operations.claim(tx, made.id, owner="a")
+        operations.let_go(tx, fence)
+        operations.check(tx, fence)
+        _, newer = operations.claim(tx, made.id, owner="b", expired_before=utcnow())
+        operations.let_go(tx, fence)
+        lease = operations.get(tx, made.id).lease_until
+        assert lease is not None
+        assert lease > utcnow()
+        operations.check(tx, newer)
+
+
+def test_what_is_taken_away_from_an_owner_fences_it_off_even_before_another_claims(database: Database) -> None:
+    made = add_operation(database)
+    with database.transaction() as tx:
+        _, old = operations.claim(tx, made.id, owner="a")
+        _, fence = operations.claim(tx, made.id, owner="b")
+        assert not operations.disown(tx, made.id, old)
+        operations.check(tx, fence)
+        assert operations.disown(tx, made.id, fence)
+        with pytest.raises(errors.Fenced):
+            operations.check(tx, fence)
+        assert operations.disown(tx, made.id)
+        assert operations.claim(tx, made.id, owner="c", expired_before=utcnow())[0].state is OperationState.RUNNING
+        operations.finish(tx, Fence(operation_id=made.id, number=5), OperationState.SUCCEEDED)
+        assert not operations.disown(tx, made.id)
+
+
+def test_the_last_sign_of_a_runner_on_a_resource_is_its_latest_lease(database: Database) -> None:
+    first, second = (add_operation(database, resource_id="r") for _ in range(2))
+    add_operation(database, resource_id="other")
+
+    def sign() -> float | None:
+        with database.reading() as tx:
+            until = operations.leased_until(tx, "r", lease_s=100)
+        return None if until is None else round((until - first.created).total_seconds(), -1)
+
+    assert sign() == 100
+    fence = database.run(operations.claim, first.id, owner="a", lease_s=500)[1]
+    assert sign() == 500
+    # Its runner goes on to the next operation of the resource under the same lock.
+    database.run(operations.finish, fence, OperationState.SUCCEEDED)
+    assert sign() == 500
+    database.run(operations.let_go, fence)
+    assert sign() == 100
+    database.run(operations.finish, database.run(operations.claim, second.id, owner="a")[1], OperationState.SUCCEEDED)
+    assert sign() is None
+
+
+def test_an_operation_begun_before_there_were_leases_counts_as_leased_for_a_while(database: Database) -> None:
+    made = add_operation(database, resource_id="r")
+    with database.transaction() as tx:
+        operations.claim(tx, made.id, owner="a")
+        tx.execute(text("UPDATE operations SET lease_until = NULL, created = '2001-01-01 00:00:00.000000'"))
+        until = operations.leased_until(tx, "r", lease_s=100)
+        assert until is not None
+        assert until > utcnow() + timedelta(seconds=50)

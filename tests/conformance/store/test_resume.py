@@ -102,3 +102,23 @@ def test_a_runner_that_was_taken_over_cannot_write_its_progress(database: Databa
         engine.run(operation.id, flow, paths=Paths(database, fence))
     assert ran == ["first"]
     assert Paths(database).load(operation.id) == {}
+    with database.reading() as tx:
+        assert operations.get(tx, operation.id).step == ""
+
+
+def test_what_is_done_and_what_users_see_of_it_is_one_transaction(database: Database) -> None:
+    operation = add_operation(database)
+    fence = database.run(operations.claim, operation.id, owner="a")[1]
+    seen: list[tuple[str, int, int]] = []
+
+    def look() -> None:
+        with database.reading() as tx:
+            row = operations.get(tx, operation.id)
+        seen.append((row.step, row.percent, len(Paths(database).load(operation.id))))
+
+    steps = [engine.step(f"s{n}", look) for n in range(1, 5)]
+    paths = Paths(database, fence)
+    engine.run(operation.id, lambda: engine.linear("f", *steps), paths=paths)
+    look()
+    # The items are one for each task, and one for the flow. The last percent is its runner's to give.
+    assert seen == [("", 0, 0), ("s1", 25, 2), ("s2", 50, 3), ("s3", 75, 4), ("s4", 99, 5)]

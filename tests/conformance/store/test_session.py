@@ -3,12 +3,12 @@
 import threading
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import NullPool, create_engine, text
 from tests.support.rows import add_operation
 
 from trove.core import errors
 from trove.core.quotas import Resource
-from trove.store import operations, quotas
+from trove.store import operations, quotas, session
 from trove.store.session import RUN_ATTEMPTS, Database, Tx
 from trove.store.vault import Vault
 
@@ -98,25 +98,58 @@ def test_a_database_that_is_away_is_unavailable_and_its_password_is_not_told(dia
     away.close()
 
 
-def test_sessions_that_were_killed_are_replaced(database: Database) -> None:
+def test_sessions_that_died_while_they_were_idle_are_not_noticed(database: Database) -> None:
     if database.dialect == "sqlite":
         return
-    kill = {
+    operation = add_operation(database)
+    with database.reading() as one, database.reading() as other:
+        one.execute(text("SELECT 1"))
+        other.execute(text("SELECT 1"))
+    kill_sessions(database)
+    with database.reading() as tx:
+        assert operations.get(tx, operation.id) == operation
+    kill_sessions(database)
+    with database.transaction() as tx:
+        assert operations.request_cancel(tx, operation.id)
+    with database.reading() as tx:
+        assert operations.get(tx, operation.id).cancel_requested
+        kill_sessions(database)
+        assert operations.get(tx, operation.id).cancel_requested
+
+
+def test_half_a_transaction_is_never_carried_on_in_another_session(database: Database) -> None:
+    if database.dialect == "sqlite":
+        return
+    first, second = add_operation(database), add_operation(database)
+
+    def cancel_both() -> None:
+        with database.transaction() as tx:
+            operations.request_cancel(tx, first.id)
+            kill_sessions(database)
+            operations.request_cancel(tx, second.id)
+
+    with pytest.raises(errors.Unavailable):
+        cancel_both()
+    with database.reading() as tx:
+        assert not operations.get(tx, first.id).cancel_requested
+        assert not operations.get(tx, second.id).cancel_requested
+
+
+def kill_sessions(database: Database) -> None:
+    """End all sessions on the database but the one that does it."""
+    others = {
         "mysql": "SELECT id FROM information_schema.processlist WHERE id != CONNECTION_ID() AND db = DATABASE()",
         "postgresql": (
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE pid != pg_backend_pid() AND datname = current_database()"
         ),
     }
-    with database.reading(), database.reading():
-        pass
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        found = connection.execute(text(kill[database.dialect])).scalars().all()
+    own = create_engine(database.engine.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with own.connect() as connection:
+        found = connection.execute(text(others[database.dialect])).scalars().all()
         if database.dialect == "mysql":
             for each in found:
                 connection.execute(text(f"KILL {each}"))
-    with database.reading(), database.reading() as tx:
-        assert tx.execute(text("SELECT 1")).scalar_one() == 1
 
 
 def test_a_transaction_whose_session_is_killed_is_repeated(database: Database) -> None:
@@ -136,4 +169,29 @@ def test_a_transaction_whose_session_is_killed_is_repeated(database: Database) -
     # Repeated in a fresh session.
     database.run(reserve)
     with database.reading() as tx:
-        assert tx.execute(text("SELECT in_use FROM quota_usages")).scalar_one() == 1
+        assert tx.execute(text("SELECT reserved FROM quota_usages")).scalar_one() == 1
+
+
+@pytest.mark.parametrize("dialect", ["mariadb", "postgresql"])
+def test_one_that_was_stopped_in_the_middle_of_a_transaction_does_not_keep_its_locks(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = add_operation(database)
+    _, fence = database.run(operations.claim, made.id, owner="stopped")
+    monkeypatch.setattr(session, "IDLE_TRANSACTION_S", 1)
+    taken: list[int] = []
+    stopped = Database(database.engine.url.render_as_string(hide_password=False), vault=database.vault)
+
+    def write_late() -> None:
+        with stopped.transaction() as tx:
+            operations.check(tx, fence)
+            # It waits until the server has ended the other transaction, which does nothing meanwhile.
+            taken.append(database.run(operations.claim, made.id, owner="other")[1].number)
+            operations.progress(tx, fence, step="late", percent=1)
+
+    try:
+        with pytest.raises(errors.Unavailable):
+            write_late()
+    finally:
+        stopped.close()
+    assert taken == [2]

@@ -13,8 +13,10 @@ from trove.cloud.memory import MemoryCloud
 from trove.cmd import logs, wiring
 from trove.cmd.manage import main
 from trove.config import opts
+from trove.core.quotas import Resource
 from trove.operations.doors import Doors
 from trove.operations.instance import create
+from trove.store import quotas
 
 Run = Callable[..., str]
 
@@ -77,6 +79,18 @@ def booked(conf_file: Path) -> str:
     bus.close()
     base.close()
     return announced[0]
+
+
+def count_wrong(conf_file: Path, *projects: str) -> None:
+    """Count five instances as used that are not there."""
+    conf = cfg.ConfigOpts()
+    logs.register(conf)
+    opts.load(conf, [f"--config-file={conf_file}"], prog="test", description="")
+    base = wiring.foundation(conf)
+    for project_id in projects:
+        base.database.run(quotas.reserve, project_id, {Resource.INSTANCES: 5}, {})
+        base.database.run(quotas.commit, project_id, {Resource.INSTANCES: 5})
+    base.close()
 
 
 def test_the_schema_is_made_once_and_again(run: Run):
@@ -142,9 +156,35 @@ def test_quotas(run: Run, ready: None, refused: Callable[..., tuple[int, str]]):
     shown = {row["resource"]: row for row in json.loads(run("--json", "quota", "show", "p1"))}
     assert shown["instances"] == {"resource": "instances", "in_use": 0, "limit": 3, "reserved": 0}
     assert shown["volumes"]["limit"] == 40
+    assert run("quota", "show", "p1").splitlines()[0].split() == ["RESOURCE", "IN_USE", "RESERVED", "LIMIT"]
+
     code, words = refused("quota", "set", "p1", "instances", "-2")
     assert code == 1
     assert "-1" in words
+
+
+def test_counts_that_drifted_are_told_and_set_right_project_by_project(
+    conf_file: Path, run: Run, ready: None, capsys: pytest.CaptureFixture[str]
+):
+    booked(conf_file)
+    assert "agrees" in run("quota", "recount")
+    assert json.loads(run("--json", "quota", "recount")) == []
+    count_wrong(conf_file, "p1", "p2")
+
+    assert main([f"--config-file={conf_file}", "--json", "quota", "recount", "--dry-run"]) == 1
+    told = capsys.readouterr()
+    assert "2 counts differ" in told.err
+    expected = {"resource": "instances", "in_use": 5, "reserved": 1, "true_in_use": 0, "true_reserved": 1}
+    assert json.loads(told.out) == [
+        {"project_id": "p1", **expected},
+        {"project_id": "p2", **expected, "reserved": 0, "true_reserved": 0},
+    ]
+    assert "p2" in run("quota", "recount", "--project", "p2")
+    table = run("quota", "recount").splitlines()
+    assert [line.split() for line in table[1:]] == [["p1", "instances", "5", "0", "1", "1"]]
+    assert "agrees" in run("quota", "recount")
+    shown = {row["resource"]: row for row in json.loads(run("--json", "quota", "show", CALLER.project_id))}
+    assert (shown["instances"]["in_use"], shown["instances"]["reserved"], shown["ram"]["reserved"]) == (0, 1, 512)
 
 
 def test_operations_are_listed_shown_and_cancelled(conf_file: Path, run: Run, ready: None):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from tests.support.world import until
 
 from trove.bus import embedded
 from trove.cmd import manage
+from trove.cmd.notify import Listener
 
 SERVICES = ("api", "taskmanager", "conductor")
 
@@ -42,8 +43,9 @@ def process(words: list[str], log: Path, **environment: str) -> Iterator["subpro
     try:
         yield child
     finally:
-        if child.poll() is None:
-            child.kill()
+        # The whole session: an API of several processes may have left some behind.
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
         child.wait()
 
 
@@ -74,10 +76,34 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Told:
+    """What services tell the manager that this test is."""
+
+    def __init__(self, path: Path) -> None:
+        self._listener = Listener(path)
+        self._heard: list[tuple[int, frozenset[str]]] = []
+        self.address = self._listener.address
+
+    def by(self, pid: int, word: str) -> int:
+        """Return how often a process said it."""
+        self._heard += self._listener.heard()
+        return sum(1 for sender, words in self._heard if sender == pid and word in words)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Iterator[Told]:
+    listening = Told(tmp_path / "notify")
+    yield listening
+    listening.close()
+
+
 @contextmanager
-def service(name: str, conf_file: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def service(name: str, conf_file: Path, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
     words = [sys.executable, "-m", f"trove.cmd.{name}", f"--config-file={conf_file}"]
-    with process(words, conf_file.parent / f"{name}.log", PYTHONPATH=str(conf_file.parent)) as child:
+    with process(words, conf_file.parent / f"{name}.log", PYTHONPATH=str(conf_file.parent), **environment) as child:
         yield child
 
 
@@ -164,9 +190,58 @@ def test_an_api_process_that_dies_is_replaced(stack: Path, bus: None):
     stack.write_text(stack.read_text().replace("trove_api_workers = 1", "trove_api_workers = 2"))
     with service("api", stack) as child:
         until(lambda: log_of("api", stack).count("is ready") == 2, what="readiness")
-        children = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+        children = _children(child.pid)
         os.kill(int(children[0]), signal.SIGKILL)
         until(lambda: log_of("api", stack).count("is ready") == 3, what="the replacement")
+        child.terminate()
+        assert child.wait(20) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_api_tells_its_manager_that_it_is_ready_alive_and_ending(workers: int, stack: Path, bus: None, told: Told):
+    stack.write_text(stack.read_text().replace("trove_api_workers = 1", f"trove_api_workers = {workers}"))
+    with service("api", stack, NOTIFY_SOCKET=told.address, WATCHDOG_USEC="3000000") as child:
+        until(lambda: told.by(child.pid, "READY=1") == 1, what="readiness")
+        assert log_of("api", stack).count("is ready") == workers
+        until(lambda: told.by(child.pid, "WATCHDOG=1") > 2, what="signs of life")
+        child.terminate()
+        assert child.wait(20) == 0
+        assert told.by(child.pid, "STOPPING=1") == 1
+
+
+@pytest.mark.parametrize("name", ["conductor", "taskmanager"])
+def test_a_service_tells_its_manager_that_it_waits_is_ready_alive_and_ending(
+    name: str, stack: Path, told: Told, tmp_path: Path
+):
+    with service(name, stack, NOTIFY_SOCKET=told.address, WATCHDOG_USEC="3000000") as child:
+        until(lambda: told.by(child.pid, "STATUS=waiting for The bus"), what="a word about the bus")
+        assert told.by(child.pid, "READY=1") == 0
+        server = embedded.prepare(tmp_path / "bus", control_password="pw")
+        with process(list(server.argv), tmp_path / "bus.log"):
+            until(lambda: told.by(child.pid, "WATCHDOG=1") > 2, what="signs of life")
+            assert told.by(child.pid, "READY=1") == 1
+            child.terminate()
+            assert child.wait(20) == 0
+        assert told.by(child.pid, "STOPPING=1") == 1
+
+
+def test_an_api_process_that_hangs_is_killed_and_replaced(stack: Path, bus: None, told: Told):
+    stack.write_text(stack.read_text().replace("trove_api_workers = 1", "trove_api_workers = 2"))
+    with service("api", stack, NOTIFY_SOCKET=told.address, WATCHDOG_USEC="2000000") as child:
+        until(lambda: told.by(child.pid, "READY=1") == 1, what="readiness")
+        children = _children(child.pid)
+        os.kill(int(children[1]), signal.SIGSTOP)
+        until(lambda: log_of("api", stack).count("is ready") == 3, what="the replacement")
+        assert f"API process {children[1]} gave no sign of life" in log_of("api", stack)
+        assert Path(f"/proc/{children[0]}").exists()
+        child.terminate()
+        assert child.wait(20) == 0
+
+
+def test_a_signal_while_the_api_still_forks_ends_all_of_it(stack: Path, bus: None):
+    stack.write_text(stack.read_text().replace("trove_api_workers = 1", "trove_api_workers = 2"))
+    with service("api", stack) as child:
+        until(lambda: _children(child.pid), what="a first process")
         child.terminate()
         assert child.wait(20) == 0
 
@@ -179,3 +254,7 @@ def test_a_port_that_is_taken_is_said_in_a_line(stack: Path, free_port: int):
             assert child.wait(20) == 1
     (line,) = log_of("api", stack).splitlines()
     assert str(free_port) in line
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

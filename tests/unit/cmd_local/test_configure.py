@@ -35,6 +35,37 @@ def test_an_embedded_stack_runs_four_services_bus_first(layout: Layout) -> None:
     assert Path(conf.api_paste_config).is_file()
 
 
+def test_task_managers_are_told_apart_by_their_number(layout: Layout) -> None:
+    configure(layout, StackSettings(task_managers=3, watchdog_s=7))
+    wanted = read_services(layout)
+    assert [service.name for service in wanted if service.argv[2] == "trove.cmd.taskmanager"] == [
+        "trove-taskmanager",
+        "trove-taskmanager-2",
+        "trove-taskmanager-3",
+    ]
+    assert {service.watchdog_s for service in wanted} == {7}
+
+
+def test_without_a_watchdog_nobody_is_watched(layout: Layout) -> None:
+    configure(layout, StackSettings(watchdog_s=0))
+    assert {service.watchdog_s for service in read_services(layout)} == {None}
+
+
+@pytest.mark.parametrize(
+    ("locks", "database", "url"),
+    [
+        ("file", "sqlite", "file://{root}/run/locks"),
+        ("file", "mysql+pymysql://u:p@h/trove", "file://{root}/run/locks"),
+        ("database", "mysql+pymysql://u:a$b%24@h:3307/trove", "mysql://u:a$b%24@h:3307/trove"),
+        ("database", "postgresql+psycopg://u:p@h/trove", "postgresql://u:p@h/trove"),
+        ("etcd3+http://h:2379", "sqlite", "etcd3+http://h:2379"),
+    ],
+)
+def test_the_locks_are_those_that_were_chosen(layout: Layout, locks: str, database: str, url: str) -> None:
+    configure(layout, StackSettings(locks=locks, database=database))
+    assert read(layout).taskmanager.lock_url == url.format(root=layout.root)
+
+
 def test_an_external_bus_is_not_run(layout: Layout) -> None:
     configure(layout, StackSettings(bus="rabbit://u:p@h/"))
     assert "bus" not in [service.name for service in read_services(layout)]

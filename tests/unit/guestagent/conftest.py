@@ -22,6 +22,7 @@ class SleepDriver:
         self.config: str | None = None
         self.refuse: str | None = None
         self.starts = 0
+        self.tended = 0
 
     def prepare(self, *, config: str, progress: Callable[[str, int], None]) -> None:
         progress("preparing", 10)
@@ -45,6 +46,9 @@ class SleepDriver:
 
     def version(self) -> str | None:
         return "1.2.3"
+
+    def tend_logs(self) -> None:
+        self.tended += 1
 
     def write_config(self, config: str) -> None:
         self.config = config

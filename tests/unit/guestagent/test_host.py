@@ -4,6 +4,7 @@ import dataclasses
 import os
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.support.guests import wait_for
 
 from trove.core.errors import GuestError
 from trove.datastores.contract import Command
-from trove.guestagent.host import HostSettings, SandboxedHost
+from trove.guestagent.host import TEMPLATE_COPY, HostSettings, SandboxedHost
 from trove.guestagent.processes import identify, is_alive
 from trove.guestagent.sandbox import Bubblewrap, View
 
@@ -148,3 +149,59 @@ def test_the_sandbox_shows_own_places_and_hides_the_rest(tmp_path: Path) -> None
     for absent in ("i2", "secret", "bad", "SECRET"):
         assert absent not in done.stdout
     assert "ONLY=this" in done.stdout
+
+
+def test_a_data_directory_that_another_makes_is_waited_for_and_not_made(settings: HostSettings) -> None:
+    host = SandboxedHost(dataclasses.replace(settings, await_data_dir=True))
+    assert not settings.data_dir.exists()
+    waiting = threading.Thread(target=host.await_data_dir)
+    waiting.start()
+    assert waiting.is_alive()
+    settings.data_dir.mkdir()
+    waiting.join(30)
+    assert not waiting.is_alive()
+
+
+def test_a_data_directory_that_never_appears_is_told(settings: HostSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trove.guestagent.host._DATA_DIR_TIMEOUT_S", 0.0)
+    with pytest.raises(GuestError, match="did not appear"):
+        SandboxedHost(dataclasses.replace(settings, await_data_dir=True)).await_data_dir()
+
+
+def test_the_copy_of_the_template_that_the_cloud_made_is_taken(settings: HostSettings, tmp_path: Path) -> None:
+    template = tmp_path / "template"
+    template.mkdir()
+    host = SandboxedHost(dataclasses.replace(settings, template_dir=template))
+    (host.data_dir / TEMPLATE_COPY).mkdir()
+    (host.data_dir / TEMPLATE_COPY / "from-the-cloud").touch()
+    host.copy_tree(template, host.data_dir / "data")
+    assert (host.data_dir / "data" / "from-the-cloud").exists()
+    assert not (host.data_dir / TEMPLATE_COPY).exists()
+
+
+def test_a_file_written_in_haste_is_on_disk_after_the_sync(host: SandboxedHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    sync = os.fsync
+
+    def noted(handle: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    path = host.config_dir / "hasty"
+    host.write_file(path, b"x", lasting=False)
+    assert synced == []
+    host.sync_tree(host.data_dir)
+    assert synced == [str(path), str(path.parent)]
+    host.sync_tree(host.data_dir)
+    assert len(synced) == 2
+
+
+def test_namespaces_that_stopped_working_are_found_out_anew(host: SandboxedHost, tmp_path: Path) -> None:
+    program = tmp_path / "bwrap"
+    program.write_text('#!/bin/sh\ncase "$*" in *--unshare-user*) exit 1; esac\n')
+    program.chmod(0o755)
+    sandbox = Bubblewrap(str(program), View(writable=(tmp_path,)), known=("user", "pid"))
+    assert {"--unshare-user", "--unshare-pid"} <= set(sandbox.wrap(["/bin/true"], {}))
+    sandbox.distrust()
+    assert "--unshare-user" not in sandbox.wrap(["/bin/true"], {})

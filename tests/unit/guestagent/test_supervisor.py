@@ -138,3 +138,12 @@ def test_the_status_before_after_and_during_prepare(scene: Scene) -> None:
     assert scene.supervisor.status() is ServiceStatus.FAILED
     scene.ledger.update(prepared=Prepared.YES)
     assert scene.supervisor.status() is ServiceStatus.SHUTDOWN
+
+
+def test_the_logs_of_a_server_that_runs_are_tended_now_and_then(scene: Scene) -> None:
+    scene.run()
+    scene.supervisor.tick()
+    assert scene.driver.tended == 1
+    scene.supervisor._tend_after = 0.0
+    scene.supervisor.tick()
+    assert scene.driver.tended == 2

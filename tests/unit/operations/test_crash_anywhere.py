@@ -1,195 +1,120 @@
-"""A task manager that dies before or after any task and any commit of any flow changes nothing about the end."""
+"""Whatever dies, fails, is lost or comes twice, and whenever: every kind of operation ends as it should, and nothing is left.
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+The crash test-kit rehearses each kind in the catalogue by itself; a new kind needs no new test here.
+`TROVE_TEST_CRASHES=all` tries every single death of every variant, which takes several minutes.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.support.world import CALLER, PROJECT, World, request, world
+from tests.support.rehearsals import UNEXPLAINED, KindStage
+from tests.support.stepped import SteppedWorld, idle_instance, stepped_world
 
-from trove.core.errors import CloudError, NotFound
-from trove.core.status import shown_status
+from trove.core.errors import TroveError
 from trove.operations.catalogue import KINDS
-from trove.operations.instance import create, delete, restart
-from trove.store import instances, operations, quotas
-from trove.store.session import Database, Tx
-from trove.workflow.crash import Killed
+from trove.operations.instance import create, restart
+from trove.operations.steps import line, step
+from trove.operations.work import Work
+from trove.store import instances, operations
+from trove.store.session import Tx
+from trove.workflow import crash
 
-Story = Callable[[World], str]
-"""Books the operation to disturb, on a world of its own; returns the instance id."""
-
-
-class MortalDatabase(Database):
-    """The real store, whose user dies at the n-th of: before a transaction, after its commit."""
-
-    passed = 0
-    fatal: int | None = None
-
-    @contextmanager
-    def transaction(self) -> Iterator[Tx]:
-        self._point()
-        with super().transaction() as tx:
-            yield tx
-        self._point()
-
-    def _point(self) -> None:
-        self.passed += 1
-        if self.passed == self.fatal:
-            raise Killed
+COMPLETE = os.environ.get("TROVE_TEST_CRASHES") == "all"
 
 
-def build(here: World) -> str:
-    return create.start(here.doors, CALLER, request()).id
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[SteppedWorld]:
+    # What flows say of a thousand failures is of no use.
+    logging.disable(logging.CRITICAL)
+    try:
+        with stepped_world(tmp_path) as made:
+            yield made
+    finally:
+        logging.disable(logging.NOTSET)
 
 
-def build_that_fails(here: World) -> str:
-    here.script.failing["prepare"] = "The disk is full."
-    return build(here)
+def stage_of(here: SteppedWorld, kind: str, **changes: Any) -> KindStage:
+    """Return the stage of a kind, or of one that is like it but for `changes`."""
+    idle = idle_instance(here)
+    here.kinds = {**KINDS, kind: replace(KINDS[kind], **changes)}
+    return KindStage(kind=kind, here=here, idle=idle, was=here.snapshot())
 
 
-def build_refused_by_the_cloud(here: World) -> str:
-    here.cloud.order_fault("ensure_server", CloudError("No valid host was found."), times=None)
-    return build(here)
+def forbidden(report: crash.Report) -> dict[str, str]:
+    """Return the ends that begin with something that must never be."""
+    found = {}
+    for name, end in report.ends.items():
+        text = str(end)
+        if "before undo" in name:
+            # What cannot be undone now stays until the instance is deleted.
+            text = re.sub(rf"'{UNEXPLAINED} \w+'(, )?", "", text)
+        if not text.startswith("([], "):
+            found[name] = text
+    return found
 
 
-def cancelled_build(here: World) -> str:
-    instance_id = build(here)
-    delete.start(here.doors, CALLER, instance_id)
-    return instance_id
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_kind_ends_alike_whenever_its_task_manager_dies(here: SteppedWorld, kind: str) -> None:
+    report = crash.rehearse(stage_of(here, kind), complete=COMPLETE)
+    print(f"\n{kind}: {report}")
+    assert not report.differences, "\n".join(str(each) for each in report.differences[:5])
+    assert not forbidden(report)
 
 
-def deletion(here: World) -> str:
-    instance_id = built(here)
-    delete.start(here.doors, CALLER, instance_id)
-    return instance_id
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_task_of_every_kind_is_rehearsed(here: SteppedWorld, kind: str) -> None:
+    stage = stage_of(here, kind)
+    passed = crash.perform(stage.trial(crash.CALM)).points
+    trial = stage.trial(crash.CALM)
+    operation, fence = here.store.run(operations.claim, trial.operation_id, owner="test")
+    flow = KINDS[kind].flow(Work(doors=here.doors, operation=operation, fence=fence))
+    tasks = {task.name for task, _ in flow.iter_nodes()}
+    assert tasks
+    for moment in (crash.BEFORE_DO, crash.AFTER_DO):
+        assert {point.place for point in passed if point.moment == moment} == tasks
+    # Every transaction and every door it uses is a point, too.
+    assert passed.count(crash.Point("transaction", "before")) == passed.count(crash.Point("transaction", "after")) > len(tasks)
+    names = [variant.name for variant in crash.variants(stage, passed)]
+    assert len(set(names)) == len(names)
+    assert {"deleted", "cancelled"} & {name.split(" ")[0] for name in names}
 
 
-def failing_deletion(here: World) -> str:
-    here.cloud.order_fault("delete_volume", CloudError("A snapshot holds it."), times=None)
-    return deletion(here)
+def test_the_kit_finds_a_task_that_may_not_run_twice(here: SteppedWorld) -> None:
+    def append_to_name(work: Work) -> None:
+        with work.doors.database.transaction() as tx:
+            name = instances.get(tx, work.operation.resource_id).name
+            instances.rename(tx, work.operation.resource_id, f"{name}+")
+
+    def flow(work: Work) -> Any:
+        return line(work, step(work, append_to_name, waiting_for="a longer name"))
+
+    report = crash.rehearse(stage_of(here, restart.KIND, flow=flow))
+    found = [each for each in report.differences if each.variant == crash.CALM]
+    assert {str(each.points[each.deaths[0] - 1]) for each in found} <= {"after transaction", "after do append_to_name"}
+    assert "idle++" in str(found[0].found)
+    assert "idle++" in str(found[0])
 
 
-def restarting(here: World) -> str:
-    instance_id = built(here)
-    restart.start(here.doors, CALLER, instance_id)
-    return instance_id
+def test_the_kit_finds_an_undo_that_is_missing(here: SteppedWorld) -> None:
+    def flow(work: Work) -> Any:
+        return line(work, step(work, create.ensure_volume, waiting_for="the volume"))
+
+    report = crash.rehearse(stage_of(here, create.KIND, flow=flow))
+    assert forbidden(report)["fails after do ensure_volume"].startswith(f"(['{UNEXPLAINED} volume']")
 
 
-def failing_restart(here: World) -> str:
-    here.script.failing["restart"] = "The disk is full."
-    return restarting(here)
+def test_the_kit_finds_an_end_that_leaves_the_instance_busy(here: SteppedWorld) -> None:
+    def forget_the_task(_tx: Tx, _work: Work, _error: TroveError) -> None:
+        pass
 
+    def flow(work: Work) -> Any:
+        return line(work, step(work, restart.ensure_running, waiting_for="the server to run"))
 
-def built(here: World) -> str:
-    instance_id = build(here)
-    run_until_quiet(here)
-    return instance_id
-
-
-STORIES: tuple[Story, ...] = (
-    build,
-    build_that_fails,
-    build_refused_by_the_cloud,
-    cancelled_build,
-    deletion,
-    failing_deletion,
-    restarting,
-    failing_restart,
-)
-
-
-def run_until_quiet(here: World, **options: object) -> None:
-    while True:
-        with here.database.reading() as tx:
-            waiting = operations.unfinished(tx, limit=1)
-        if not waiting:
-            return
-        here.runner(**options).run_now(waiting[0].id)  # type: ignore[arg-type]
-
-
-def end_of(here: World, instance_id: str) -> object:
-    """Tell all that must not depend on when somebody died."""
-    with here.database.reading() as tx:
-        ended = [
-            (operation.kind, operation.state.value, operation.error)
-            for operation in operations.page(tx, project_id=PROJECT, limit=9).items
-        ]
-        counted = [(quota.resource.value, quota.in_use) for quota in quotas.limits_of(tx, PROJECT, {})]
-        items = tx.connection.exec_driver_sql("select count(*) from workflow_items").scalar()
-        secrets = tx.connection.exec_driver_sql("select count(*) from operations where secrets is not null").scalar()
-        try:
-            found = instances.get(tx, instance_id)
-        except NotFound:
-            instance: object = "gone"
-        else:
-            fault = found.fault.message if found.fault else None
-            shown = shown_status(found.task, found.server_status)
-            instance = (shown, found.addresses, found.port, found.server_id, found.volume, fault)
-    left = here.cloud.leftovers()
-    held = (len(left.servers), len(left.volumes), len(left.ports), len(here.admission.admitted))
-    jobs = sorted(kind for _, kind, _ in here.guests.jobs)
-    return str((ended, counted, items, secrets, instance, held, jobs)).replace(instance_id, "ID")
-
-
-@contextmanager
-def staged(directory: Path, story: Story) -> Iterator[tuple[World, str]]:
-    directory.mkdir()
-    with world(directory, database=MortalDatabase) as here:
-        # The conductor lives in another process: it has a store of its own and survives.
-        yield here, story(here)
-
-
-def mortal(here: World) -> MortalDatabase:
-    """Return a second store on the same file: that of the process that dies."""
-    return MortalDatabase(str(here.database.engine.url), vault=here.database.vault)
-
-
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
-def test_death_around_any_task(tmp_path: Path, story: Story):
-    passed: list[tuple[str, str]] = []
-    with staged(tmp_path / "calm", story) as (here, instance_id):
-        run_until_quiet(here, probe=lambda *point: passed.append(point))
-        calm = end_of(here, instance_id)
-    assert len(passed) >= 4
-    for number, fatal in enumerate(passed):
-        with staged(tmp_path / str(number), story) as (here, instance_id):
-            lives = iter([Killed()])
-
-            def probe(task: str, moment: str, fatal: tuple[str, str] = fatal, lives: Iterator[Killed] = lives) -> None:
-                if (task, moment) == fatal and (death := next(lives, None)):
-                    raise death
-
-            with pytest.raises(Killed):
-                run_until_quiet(here, probe=probe)
-            run_until_quiet(here)
-            assert end_of(here, instance_id) == calm, f"after a death at {fatal}"
-
-
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
-def test_death_around_any_commit(tmp_path: Path, story: Story):
-    with staged(tmp_path / "calm", story) as (here, instance_id):
-        store = mortal(here)
-        run_until_quiet(here, doors=replace(here.doors, database=store))
-        calm, commits = end_of(here, instance_id), store.passed
-        store.close()
-    assert commits >= 10
-    for fatal in range(1, commits + 1):
-        with staged(tmp_path / str(fatal), story) as (here, instance_id):
-            store = mortal(here)
-            store.fatal = fatal
-            try:
-                run_until_quiet(here, doors=replace(here.doors, database=store))
-            except Killed:
-                run_until_quiet(here)
-            finally:
-                store.close()
-            assert end_of(here, instance_id) == calm, f"after a death at commit point {fatal} of {commits}"
-
-
-def test_every_kind_of_operation_has_a_story(tmp_path: Path):
-    seen: set[str] = set()
-    for number, story in enumerate(STORIES):
-        with staged(tmp_path / str(number), story) as (here, _), here.database.reading() as tx:
-            seen |= {operation.kind for operation in operations.page(tx, project_id=PROJECT, limit=9).items}
-    assert seen == set(KINDS)
+    report = crash.rehearse(stage_of(here, restart.KIND, flow=flow, fail=forget_the_task))
+    assert "stuck in REBOOT" in forbidden(report)["fails before do ensure_running"]

@@ -23,11 +23,17 @@ from trove.operations.instance import create, delete, reset_status
 from trove.store import datastores, instances, operations, quotas
 
 MEMBER = Caller(project_id="other", user_id="u2", request_id="req-2")
+NOTHING = {"instances": 0, "ram": 0, "volumes": 0, "backups": 0}
 
 
 def used(here: World) -> dict[str, int]:
     with here.database.reading() as tx:
         return {quota.resource.value: quota.in_use for quota in quotas.limits_of(tx, PROJECT, {})}
+
+
+def reserved(here: World) -> dict[str, int]:
+    with here.database.reading() as tx:
+        return {quota.resource.value: quota.reserved for quota in quotas.limits_of(tx, PROJECT, {})}
 
 
 def latest(here: World):
@@ -39,8 +45,10 @@ def test_a_request_is_booked_whole(here: World):
     instance = create.start(here.doors, CALLER, request())
     assert (instance.task, instance.server_status) == (Task.BUILDING, ServerStatus.BUILD)
     assert instance.datastore_version.name == "10.11"
-    assert used(here) == {"instances": 1, "ram": 512, "volumes": 2, "backups": 0}
+    assert reserved(here) == {"instances": 1, "ram": 512, "volumes": 2, "backups": 0}
+    assert used(here) == NOTHING
     operation = latest(here)
+    assert operation.reserved == {"instances": 1, "ram": 512, "volumes": 2}
     assert here.announcer.announced == [operation.id]
     assert (operation.kind, operation.state, operation.resource_id) == ("instance.create", OperationState.PENDING, instance.id)
     assert PASSWORD not in str(operation)
@@ -60,6 +68,8 @@ def test_an_accepted_instance_becomes_active_with_its_databases_and_users(here: 
     assert built.port == 3306
     assert built.addresses
     assert built.fault is None
+    assert used(here) == {"instances": 1, "ram": 512, "volumes": 2, "backups": 0}
+    assert reserved(here) == NOTHING
     assert built.volume is not None
     assert built.volume.volume_id == f"volume-{instance.id}"
     ((_, kind, args),) = here.guests.jobs
@@ -116,7 +126,7 @@ def test_what_cannot_work_is_refused_by_name_and_leaves_nothing(here: World, cha
         create.start(here.doors, CALLER, request(**changes))
     assert words in caught.value.message
     assert here.announcer.announced == []
-    assert used(here)["instances"] == 0
+    assert (used(here), reserved(here)) == (NOTHING, NOTHING)
     with here.database.reading() as tx:
         assert instances.count(tx) == 0
 
@@ -150,7 +160,7 @@ def test_a_quota_lets_through_exactly_what_fits(here: World):
     for thread in threads:
         thread.join()
     assert sorted(results) == ["accepted"] * 3 + ["refused"] * 7
-    assert used(here)["instances"] == 3
+    assert reserved(here)["instances"] == 3
 
 
 @pytest.mark.parametrize("verb", ["ensure_port", "ensure_volume", "ensure_server"])
@@ -236,7 +246,7 @@ def test_a_failed_instance_can_be_deleted_and_gives_its_quota_back(here: World):
     here.runner().run_now(latest(here).id)
     delete.start(here.doors, CALLER, instance.id)
     here.runner().run_now(latest(here).id)
-    assert used(here) == {"instances": 0, "ram": 0, "volumes": 0, "backups": 0}
+    assert (used(here), reserved(here)) == (NOTHING, NOTHING)
     with here.database.reading() as tx, pytest.raises(NotFound):
         instances.get(tx, instance.id)
 
@@ -276,12 +286,14 @@ def test_a_build_whose_status_was_reset_ends_in_error_and_can_be_deleted(here: W
     assert used(here)["instances"] == 0
 
 
-def test_a_reset_frees_a_hanging_instance(here: World):
+def test_a_reset_cancels_a_build_and_shows_that_it_did(here: World):
     instance = create.start(here.doors, CALLER, request())
     reset_status.start(here.doors, CALLER, instance.id)
     with here.database.reading() as tx:
         found = instances.get(tx, instance.id)
-    assert (found.task, found.guest.status) == (Task.NONE, "unknown")
+    assert (found.task, found.server_status, found.guest.status) == (Task.FAILED, ServerStatus.ERROR, "unknown")
+    assert found.fault is not None
+    assert "reset" in found.fault.message
     with pytest.raises(NotFound):
         reset_status.start(here.doors, MEMBER, instance.id)
 
@@ -298,4 +310,4 @@ def assert_failed(here: World, instance_id: str, words: str, state: OperationSta
     leftovers = here.cloud.leftovers()
     assert (leftovers.servers, leftovers.volumes, leftovers.ports) == ((), (), ())
     assert here.admission.admitted == set()
-    assert used(here)["instances"] == 1
+    assert (used(here)["instances"], reserved(here)["instances"]) == (1, 0)

@@ -44,7 +44,7 @@ def assert_gone(here: World, instance_id: str) -> None:
     assert (leftovers.servers, leftovers.volumes, leftovers.ports) == ((), (), ())
     assert here.admission.admitted == set()
     with here.database.reading() as tx:
-        assert {quota.in_use for quota in quotas.limits_of(tx, PROJECT, {})} == {0}
+        assert {(quota.in_use, quota.reserved) for quota in quotas.limits_of(tx, PROJECT, {})} == {(0, 0)}
 
 
 def test_a_deletion_frees_everything(here: World, built: Instance):

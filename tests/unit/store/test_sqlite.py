@@ -38,9 +38,9 @@ def database(tmp_path: Path) -> Iterator[Database]:
     found.close()
 
 
-def used(database: Database) -> int:
+def reserved(database: Database) -> int:
     with database.reading() as tx:
-        return {quota.resource: quota.in_use for quota in quotas.limits_of(tx, "p", NO_LIMITS)}[Resource.RAM]
+        return {quota.resource: quota.reserved for quota in quotas.limits_of(tx, "p", NO_LIMITS)}[Resource.RAM]
 
 
 def test_every_connection_is_durable_checked_and_lets_readers_read(database: Database) -> None:
@@ -55,8 +55,8 @@ def test_every_connection_is_durable_checked_and_lets_readers_read(database: Dat
 def test_a_reader_is_not_held_up_by_a_writer(database: Database) -> None:
     with database.transaction() as tx:
         quotas.reserve(tx, "p", {Resource.RAM: 1}, NO_LIMITS)
-        assert used(database) == 0
-    assert used(database) == 1
+        assert reserved(database) == 0
+    assert reserved(database) == 1
 
 
 def test_threads_and_processes_write_one_file_and_lose_nothing(database: Database) -> None:
@@ -73,7 +73,7 @@ def test_threads_and_processes_write_one_file_and_lose_nothing(database: Databas
     for thread in threads:
         thread.join()
     assert [process.wait(120) for process in processes] == [0, 0]
-    assert used(database) == 300
+    assert reserved(database) == 300
 
 
 def test_a_database_in_memory_is_one_for_all_threads() -> None:
@@ -82,7 +82,7 @@ def test_a_database_in_memory_is_one_for_all_threads() -> None:
     thread = threading.Thread(target=lambda: database.run(quotas.reserve, "p", {Resource.RAM: 1}, NO_LIMITS))
     thread.start()
     thread.join()
-    assert used(database) == 1
+    assert reserved(database) == 1
     database.close()
 
 

@@ -1,5 +1,6 @@
 """Flows: they end once, revert what fails, stop where they must, and store little."""
 
+import json
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from taskflow.patterns import linear_flow, unordered_flow
 
 from trove.core import errors
 from trove.workflow import engine
-from trove.workflow.persistence import MemoryPaths
+from trove.workflow.persistence import MemoryPaths, Progress
 
 
 class Story:
@@ -47,10 +48,67 @@ def test_a_flow_runs_once_and_keeps_its_outcome_until_forgotten() -> None:
     assert len(story.lines) == 4
 
 
-def test_each_task_that_ends_is_one_write() -> None:
+def test_each_task_that_ends_is_one_write_and_the_last_one_is_the_end_of_the_flow() -> None:
     paths = MemoryPaths()
     engine.run("f", Story(9), paths=paths)
-    assert paths.saves == 10  # and one for the end of the flow
+    assert paths.saves == 9
+
+
+def test_a_task_begins_when_it_is_stored_that_those_before_it_have_ended() -> None:
+    paths, story = MemoryPaths(), Story(4, {4: errors.QuotaExceeded("too much")})
+    stored: list[tuple[str, str, int]] = []
+    engine.run("f", story, paths=paths, probe=lambda task, moment: stored.append((task, moment, paths.saves)))
+    assert [saves for _, moment, saves in stored if moment == "before do"] == [0, 1, 2, 3]
+    assert [saves for _, moment, saves in stored if moment == "before undo"] == [4, 5, 6, 7]
+
+
+def test_only_what_has_ended_is_written_and_each_once() -> None:
+    class Counting(MemoryPaths):
+        written = 0
+
+        def save(self, flow_id: str, items: Mapping[str, bytes], progress: Progress | None = None) -> None:
+            self.written += len(items)
+            super().save(flow_id, items, progress)
+
+    paths, story = Counting(), Story(9, {9: KeyboardInterrupt()})
+    with pytest.raises(KeyboardInterrupt):
+        engine.run("f", story, paths=paths)
+    assert paths.written == 8 + 1  # the tasks, and once the flow
+    assert len(paths.load("f")) == 9
+
+
+def test_an_end_that_the_caller_stores_is_not_stored_here() -> None:
+    for story, state in ((Story(3), engine.SUCCEEDED), (Story(3, {3: errors.CloudError("no")}), engine.REVERTED)):
+        paths = MemoryPaths()
+        assert engine.run("f", story, paths=paths, keep_end=False).state == state
+        last = story.lines[-1]
+        # Whoever resumes does the last thing again, and comes to the same end.
+        outcome = engine.run("f", story, paths=paths, keep_end=False)
+        assert (outcome.state, story.lines[-2:]) == (state, [last, last])
+        assert str(outcome.error) == ("None" if state is engine.SUCCEEDED else "no")
+
+
+def test_flows_that_an_earlier_version_began_are_resumed() -> None:
+    """It stored the links between the items, and tasks that had not begun."""
+    paths, story = MemoryPaths(), Story(2)
+    atom = {
+        "failure": None, "revert_failure": None, "results": None, "revert_results": None, "version": "1.0",
+        "intention": "EXECUTE",
+    }  # fmt: skip
+    done = atom | {"meta": {"progress": 0.0}, "name": "s1", "state": "SUCCESS", "uuid": "1"}
+    waiting = atom | {"meta": {}, "name": "s2", "state": "PENDING", "uuid": "2"}
+    items: dict[str, object] = {
+        "books/f": {"name": "f", "meta": {}, "uuid": "f", "updated_at": None, "created_at": None},
+        "books/f/f": None,
+        "flow_details/f": {"name": "f", "meta": {}, "state": "RUNNING", "uuid": "f"},
+        "flow_details/f/1": None,
+        "flow_details/f/2": None,
+        "atom_details/1": {"atom": done, "type": "TASK_DETAIL"},
+        "atom_details/2": {"atom": waiting, "type": "TASK_DETAIL"},
+    }
+    paths.save("f", {path: b"" if value is None else json.dumps(value).encode() for path, value in items.items()})
+    assert engine.run("f", story, paths=paths).state == engine.SUCCEEDED
+    assert story.lines == ["do 2"]
 
 
 def test_results_go_to_the_steps_that_name_them() -> None:
@@ -119,8 +177,12 @@ def test_a_fenced_step_stops_the_flow_and_undoes_nothing() -> None:
     assert story.lines == ["do 1", "do 2", "do 3", "do 3", "do 4"]
 
 
-def test_a_fenced_undo_or_listener_stops_the_flow_too() -> None:
-    def lost(*_: object) -> None:
+def test_a_fenced_undo_or_write_stops_the_flow_too() -> None:
+    class Fenced(MemoryPaths):
+        def save(self, flow_id: str, items: Mapping[str, bytes], progress: Progress | None = None) -> None:
+            raise errors.Fenced("lost")
+
+    def lost() -> None:
         raise errors.Fenced("lost")
 
     def fail() -> None:
@@ -131,7 +193,7 @@ def test_a_fenced_undo_or_listener_stops_the_flow_too() -> None:
         engine.run("f", lambda: engine.linear("f", *steps), paths=MemoryPaths())
     story = Story(2)
     with pytest.raises(errors.Fenced):
-        engine.run("g", story, paths=MemoryPaths(), listener=lost)
+        engine.run("g", story, paths=Fenced())
     assert story.lines == ["do 1"]
 
 
@@ -148,10 +210,10 @@ def test_a_store_that_is_away_stops_the_flow_and_undoes_nothing() -> None:
     class Away(MemoryPaths):
         away = True
 
-        def save(self, flow_id: str, items: Mapping[str, bytes]) -> None:
+        def save(self, flow_id: str, items: Mapping[str, bytes], progress: Progress | None = None) -> None:
             if self.away:
                 raise errors.Unavailable("away")
-            super().save(flow_id, items)
+            super().save(flow_id, items, progress)
 
     paths, story = Away(), Story(2)
     with pytest.raises(errors.Unavailable):
@@ -161,22 +223,20 @@ def test_a_store_that_is_away_stops_the_flow_and_undoes_nothing() -> None:
     assert engine.run("f", story, paths=paths).state == engine.SUCCEEDED
 
 
-def test_the_listener_hears_of_each_task_and_counts_across_a_resume() -> None:
-    heard: list[tuple[str, int, int]] = []
+def test_progress_is_written_with_the_task_that_was_done_and_counts_across_a_resume() -> None:
     paths, story = MemoryPaths(), Story(3, {3: KeyboardInterrupt()})
     for _ in range(2):
         try:
-            engine.run("f", story, paths=paths, listener=lambda *news: heard.append(news))
+            engine.run("f", story, paths=paths)
         except KeyboardInterrupt:
             story.raising.clear()
-    assert heard == [("s1", 1, 3), ("s2", 2, 3), ("s3", 3, 3)]
+    assert paths.shown == [Progress(task=f"s{n}", done=n, total=3) for n in (1, 2, 3)]
 
 
-def test_a_listener_that_fails_is_no_reason_to_fail() -> None:
-    def broken(*_: object) -> None:
-        raise ValueError
-
-    assert engine.run("f", Story(2), paths=MemoryPaths(), listener=broken).state == engine.SUCCEEDED
+def test_undoing_is_no_progress() -> None:
+    paths = MemoryPaths()
+    engine.run("f", Story(3, {3: errors.CloudError("no")}), paths=paths)
+    assert [each.task for each in paths.shown] == ["s1", "s2"]
 
 
 def test_unordered_tasks_run_at_the_same_time() -> None:

@@ -3,21 +3,12 @@
 import os
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.support import lock_promises
-from tooz.drivers.file import FileLock
 
+from trove.core.errors import Unavailable
+from trove.workflow import file_locks
 from trove.workflow.locks import Locks
-
-
-def test_the_death_of_the_holder_frees_the_lock(tmp_path: Path) -> None:
-    lock_promises.the_death_of_the_holder_frees_the_lock(f"file://{tmp_path}")
-
-
-def test_a_lock_is_held_once_whoever_asks(tmp_path: Path) -> None:
-    lock_promises.a_lock_is_held_once_whoever_asks(f"file://{tmp_path}")
 
 
 def test_released_locks_leave_no_files_and_never_have_two_holders(tmp_path: Path) -> None:
@@ -54,20 +45,44 @@ def test_released_locks_leave_no_files_and_never_have_two_holders(tmp_path: Path
 def test_a_lock_on_a_file_that_its_last_holder_just_removed_is_not_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acquire, removed = FileLock.acquire, []
+    lock, removed = file_locks._locked, []
 
-    def acquire_too_late(lock: Any, *words: Any, **named: Any) -> bool:
-        taken = bool(acquire(lock, *words, **named))
-        if not removed:
-            removed.append(lock)
-            Path(os.fsdecode(lock._lock.path)).unlink()
-        return taken
+    def lock_too_late(path: Path) -> int | None:
+        file = lock(path)
+        if not removed and path.name != file_locks.TURN_FILE:
+            removed.append(file)
+            path.unlink()
+        return file
 
-    monkeypatch.setattr(FileLock, "acquire", acquire_too_late)
-    locks = Locks(f"file://{tmp_path}", "one")
+    monkeypatch.setattr(file_locks, "_locked", lock_too_late)
+    locks, other = Locks(f"file://{tmp_path}", "one"), Locks(f"file://{tmp_path}", "two")
     held = locks.try_lock("resource")
     assert held is not None
+    assert removed
     # It holds the file that others will open, not the one that is gone.
-    assert Path(os.fsdecode(removed[0]._lock.path)).exists()
+    assert other.try_lock("resource") is None
     held.release()
-    locks.close()
+
+
+def test_one_that_was_stopped_while_it_removed_a_file_holds_up_no_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_locks, "TURN_TIMEOUT_S", 0.05)
+    locks, other = Locks(f"file://{tmp_path}", "one"), Locks(f"file://{tmp_path}", "two")
+    turn = file_locks._locked(tmp_path / file_locks.TURN_FILE)
+    assert turn is not None
+    held = locks.try_lock("resource")
+    assert held is not None
+    assert not other.break_lock("resource", lambda: True)
+    held.release()
+    again = other.try_lock("resource")
+    assert again is not None
+    os.close(turn)
+    again.release()
+    assert [path.name for path in tmp_path.iterdir()] == [file_locks.TURN_FILE]
+
+
+def test_a_directory_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="lock files cannot be used"):
+        Locks(f"file://{tmp_path}/file/locks", "one")

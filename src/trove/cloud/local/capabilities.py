@@ -51,15 +51,17 @@ def choose_volumes(settings: LocalCloudSettings, directory: Path) -> str:
     return "directory"
 
 
-def choose_sandbox(settings: LocalCloudSettings, uid: int | None) -> str:
-    """Return `bwrap` or `process`; raises `CloudError` when `bwrap` is demanded and does not work."""
+def choose_sandbox(settings: LocalCloudSettings, uid: int | None) -> tuple[str, ...] | None:
+    """Return the namespaces of a server's bubblewrap sandbox, None to do without one.
+
+    Raises `CloudError` when `bwrap` is demanded and does not work.
+    """
     if settings.sandbox == "process":
-        return "process"
-    if privileges.nested_sandbox_works(privileges.launch_prefix(uid, runtime_needs(settings))):
-        return "bwrap"
-    if settings.sandbox == "bwrap":
+        return None
+    names = privileges.nested_namespaces(privileges.launch_prefix(uid, runtime_needs(settings)))
+    if names is None and settings.sandbox == "bwrap":
         raise CloudError("sandbox=bwrap: bubblewrap does not work here; it needs user namespaces: apt-get install bubblewrap")
-    return "process"
+    return names
 
 
 def choose_memory_groups(settings: LocalCloudSettings, name: str) -> cgroups.MemoryGroups | None:

@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,13 @@ from trove.cloud.flavors import FlavorList
 from trove.cloud.local import cgroups, packages
 from trove.cloud.local.addresses import Addresses, busy_port
 from trove.cloud.local.capabilities import Capabilities, choose_memory_groups, choose_sandbox, choose_volumes, runtime_needs
+from trove.cloud.local.capacity import Capacity
 from trove.cloud.local.locking import locked
 from trove.cloud.local.privileges import Needs, Ways
 from trove.cloud.local.records import make_directory, remove_tree
 from trove.cloud.local.servers import Placement, ServerHome
 from trove.cloud.local.settings import LocalCloudSettings
-from trove.cloud.local.templates import Templates
+from trove.cloud.local.templates import Templates, make_data_directory
 from trove.cloud.local.users import Users
 from trove.cloud.local.volumes import VOLUME_TYPE, Volumes
 from trove.core.errors import CloudError, InvalidInput, NotFound, TroveError, Unavailable, Unsupported
@@ -56,6 +57,7 @@ class LocalCloud:
         self._ways = Ways()
         self._prepared = False
         self._addresses = Addresses(self._root / "ports", self._lock_file("addresses"), settings.network())
+        self._capacity = Capacity(self._root / "servers", self._lock_file("capacity"), overcommit=settings.memory_overcommit)
         self._users = Users(self._root / "uids", self._lock_file("uids"), settings.uid_range)
 
     # -- the contract -------------------------------------------------------------------------------------------------------
@@ -101,12 +103,13 @@ class LocalCloud:
         """
         with self._verb(spec.instance_id):
             home = self._find_home(spec.instance_id)
+            new = home is None
             if home is None:
                 home = self._create(spec)
             elif home.write_config_files(spec, None):
                 home.supervisor.restart_agent()
             if not home.stop_marker.exists():
-                self._launch(spec.instance_id, home)
+                self._launch(spec.instance_id, home, new=new)
             return self._info(spec.instance_id, home)
 
     def find_server(self, instance_id: str) -> ServerInfo | None:
@@ -114,6 +117,13 @@ class LocalCloud:
         with _translated():
             home = self._find_home(_checked(instance_id))
             return None if home is None else self._info(instance_id, home)
+
+    def find_volume(self, instance_id: str) -> VolumeInfo | None:
+        """Return the data volume of an instance, or None, also for the ruin of one. Takes no lock."""
+        with _translated():
+            self._prepare()
+            volume = self._volumes.find(_checked(instance_id))
+            return None if volume is None else replace(volume, attached=self._find_home(instance_id) is not None)
 
     def start_server(self, instance_id: str) -> ServerInfo:
         """Start a stopped server, or restart one whose agent is gone. Raises `NotFound`; `CloudError` when a port is taken."""
@@ -215,6 +225,12 @@ class LocalCloud:
                 return None
             return self._templates.ensure(manager, packages.engine_version(program))
 
+    def cool(self) -> None:
+        """End the making of templates that somebody who was killed has left behind. May run twice. Raises `CloudError`."""
+        with _translated():
+            self._prepare()
+            self._templates.abandon()
+
     def capabilities(self) -> Capabilities:
         """Return what this machine lets the cloud do."""
         with _translated():
@@ -222,7 +238,7 @@ class LocalCloud:
             return Capabilities(
                 own_users=self._settings.as_root,
                 volumes=self._volume_kind,
-                sandbox=self._sandbox,
+                sandbox="process" if self._namespaces is None else "bwrap",
                 memory_limit=None if self._memory_groups is None else self._memory_groups.version,
             )
 
@@ -245,11 +261,13 @@ class LocalCloud:
             address=address,
             data_dir=home.data_dir,
             template_dir=template,
-            sandbox=self._sandbox,
+            sandbox="process" if self._namespaces is None else "bwrap",
+            namespaces=self._namespaces or (),
             hide=(self._root, *self._settings.shared_paths),
             volume_gib=None if volume is None or unlimited else volume.size_gib,
         )
-        home.create(spec, placement)
+        with self._capacity.room_for(spec.flavor):
+            home.create(spec, placement)
         return home
 
     def _template(self, manager: str) -> Path | None:
@@ -260,39 +278,63 @@ class LocalCloud:
             LOG.warning("going on without a template: %s", error)
             return None
 
-    def _launch(self, instance_id: str, home: ServerHome) -> None:
-        """Start the supervisor with everything below it unless it runs."""
+    def _launch(self, instance_id: str, home: ServerHome, *, new: bool = False) -> None:
+        """Start the supervisor with everything below it unless it runs, and give it its volume.
+
+        The agent is loaded while the volume is mounted and filled: it waits for its data directory. A `new` server can have no
+        processes yet. One that runs without its volume was left by an interrupted launch, and is started anew.
+        """
+        with_volume = instance_id in self._volumes.held()
         if home.supervisor.alive():
-            return
+            if home.data_dir.is_dir() and (not with_volume or self._volumes.attached(instance_id)):
+                return
+            home.supervisor.kill_agent(timeout_s=AGENT_STOP_TIMEOUT_S)
+        if not new:
+            home.supervisor.stop_agent(timeout_s=AGENT_STOP_TIMEOUT_S)
+            self._check_ports_free(instance_id, home)
+        if not with_volume:
+            self._make_data_directory(home)
+        with self._volumes.attaching(instance_id) if with_volume else nullcontext():
+            try:
+                with self._starting(instance_id, home, with_volume=with_volume):
+                    if with_volume:
+                        self._volumes.attach(instance_id)
+                        self._make_data_directory(home)
+            except (TroveError, OSError):
+                home.supervisor.kill_agent(timeout_s=AGENT_STOP_TIMEOUT_S)
+                raise
+
+    def _starting(self, instance_id: str, home: ServerHome, *, with_volume: bool) -> AbstractContextManager[None]:
+        """Prepare the start of a supervisor; the result is entered when it starts, and left when it has started."""
         record = home.record()
         assert record is not None
-        home.supervisor.stop_agent(timeout_s=AGENT_STOP_TIMEOUT_S)
-        self._check_ports_free(instance_id, home)
-        self._attach(instance_id, home)
         home.make_run_directory()
-        entry = None
+        group = None
         if self._memory_groups is not None:
-            entry = self._memory_groups.ensure(instance_id, ram_mib=int(record["ram_mib"]))
+            group = self._memory_groups.ensure(instance_id, ram_mib=int(record["ram_mib"]))
         runtime = runtime_needs(self._settings)
         template = () if record["template_dir"] is None else (Path(record["template_dir"]),)
         shared = Needs(read=(*runtime.read, *template), reach=runtime.reach)
         own = Needs(
             read=(home.path, home.config_files),
-            write=(home.state, home.log, home.config, home.run, home.data_dir),
+            reach=(self._volumes.home(instance_id),) if with_volume else (),  # in it, the data directory appears later
+            write=(home.state, home.log, home.config, home.run, *(() if with_volume else (home.data_dir,))),
         )
         home.supervisor.forget_failure()
-        home.supervisor.start(
-            (*cgroups.join_prefix(entry), *self._ways.prefix(home.uid, shared, own)),
+        return home.supervisor.starting(
+            self._ways.prefix(home.uid, shared, own),
             (*self._settings.agent_command, "--config-dir", str(home.config_files)),
+            group=group,
             settled_s=self._settings.agent_settled_s,
             delays_s=self._settings.restart_delays_s,
         )
 
-    def _attach(self, instance_id: str, home: ServerHome) -> None:
-        if instance_id in self._volumes.held():
-            self._volumes.attach(instance_id, home.uid)
-        else:
-            make_directory(home.data_dir, mode=0o700, owner=home.uid)
+    def _make_data_directory(self, home: ServerHome) -> None:
+        record = home.record()
+        assert record is not None
+        template = None if record["template_dir"] is None else Path(record["template_dir"])
+        alone = self._volumes.enforced(home.path.name)
+        make_data_directory(home.data_dir, template=template, owner=home.uid, sync=alone)
 
     def _check_ports_free(self, instance_id: str, home: ServerHome) -> None:
         """Raise `CloudError` when another program took a port while the server was stopped."""
@@ -403,7 +445,7 @@ class LocalCloud:
         return Volumes(self._root / "volumes", self._lock_file("volumes"), loop=lambda: self._volume_kind == "loop")
 
     @cached_property
-    def _sandbox(self) -> str:
+    def _namespaces(self) -> tuple[str, ...] | None:
         uid = self._users.ensure_template_maker() if self._settings.as_root else None
         return choose_sandbox(self._settings, uid)
 

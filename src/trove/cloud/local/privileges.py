@@ -13,6 +13,9 @@ from pathlib import Path
 from trove.cloud.local.commands import find_program, must, need_program, run
 from trove.core.errors import CloudError
 
+SANDBOX_NAMESPACES = (("user", "pid", "ipc", "uts"), ("user", "ipc", "uts"))
+"""What to ask of bubblewrap for a database server, the best first: some machines forbid pid namespaces."""
+
 _MAX_LINKS = 40
 """Symbolic links that are followed for one path, as the kernel does."""
 
@@ -132,14 +135,21 @@ def unreachable(prefix: Sequence[str], needs: Needs) -> tuple[Path, ...]:
     return tuple(Path(line) for line in found)
 
 
-def nested_sandbox_works(prefix: Sequence[str]) -> bool:
-    """Tell whether a program started with `prefix` can make a bubblewrap sandbox without privileges."""
+def nested_namespaces(prefix: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the namespaces that a program started with `prefix` can put a bubblewrap sandbox in, as many as possible.
+
+    None: it can make no sandbox that has a user namespace of its own, which one needs without privileges.
+    """
     bwrap = find_program("bwrap")
     if bwrap is None:
-        return False
-    sandbox = (bwrap, "--unshare-user", "--unshare-pid", "--unshare-ipc", "--ro-bind", "/", "/", "--dev", "/dev")
-    code, _ = run([*prefix, *sandbox, "--proc", "/proc", "--tmpfs", "/run", "/bin/true"])
-    return code == 0
+        return None
+    for names in SANDBOX_NAMESPACES:
+        sandbox = [bwrap, *(f"--unshare-{name}" for name in names), "--ro-bind", "/", "/", "--dev", "/dev", "--tmpfs", "/run"]
+        if "pid" in names:
+            sandbox += ["--proc", "/proc"]
+        if run([*prefix, *sandbox, "/bin/true"])[0] == 0:
+            return names
+    return None
 
 
 def _view(needs: Needs) -> _View:

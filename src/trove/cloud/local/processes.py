@@ -8,7 +8,7 @@ the instance's own data, run or configuration directory.
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,7 @@ class Process:
     @property
     def is_database_server(self) -> bool:
         """Tell whether the guest agent started it as the database server."""
-        return not self.is_wrapper and _variable(self.pid, SERVER_MARKER) is not None
+        return not self.is_wrapper and SERVER_MARKER in _environment(self.pid)
 
     def age_s(self) -> float:
         """Return for how many seconds it has lived."""
@@ -64,12 +64,16 @@ class ProcessSet:
         seen: dict[int, Process] = {}
         chosen: dict[int, Process] = {}
         above = _ancestry()
-        for pid in _pids():
+        for pid in set(_pids()) - above:
+            owner = _owner(pid)
+            environment = _environment(pid) if owner in {self._uid, os.geteuid()} else {}
+            if self._uid is not None and owner != self._uid and environment.get(MARKER) != self._marker:
+                continue  # the most, and not worth another look
             process = _read(pid)
-            if process is None or pid in above:
+            if process is None:
                 continue
             seen[pid] = process
-            if self._belongs(process):
+            if self._belongs(process, owner, environment):
                 chosen[pid] = process
         if self._uid is None:
             _add_kin(chosen, seen)
@@ -99,20 +103,13 @@ class ProcessSet:
             pids = ", ".join(f"{process.pid} ({process.name})" for process in self.members())
             raise Unavailable(f"Processes cannot be killed: {pids}.")
 
-    def _belongs(self, process: Process) -> bool:
-        owner = _owner(process.pid)
-        if self._uid is not None:
-            if owner == self._uid:
-                marker = _variable(process.pid, MARKER)
-                return marker == self._marker or (marker is None and self._may_serve(process))
-            return owner == os.geteuid() and _variable(process.pid, MARKER) == self._marker
-        if owner != os.geteuid():
-            return False
-        return _variable(process.pid, MARKER) == self._marker or (process.tty == 0 and self._mentioned(process))
-
-    def _may_serve(self, process: Process) -> bool:
-        """Tell whether it is not the database server of an instance of another cloud that got the same user id."""
-        return _variable(process.pid, SERVER_MARKER) in {None, Path(self._marker).name}
+    def _belongs(self, process: Process, owner: int | None, environment: Mapping[str, str]) -> bool:
+        marked = environment.get(MARKER) == self._marker
+        if self._uid is None:
+            return marked or (owner == os.geteuid() and process.tty == 0 and self._mentioned(process))
+        # Not the database server of an instance of another cloud that got the same user id.
+        ours = MARKER not in environment and environment.get(SERVER_MARKER) in {None, Path(self._marker).name}
+        return marked or (owner == self._uid and ours)
 
     def _mentioned(self, process: Process) -> bool:
         return any(path in argument for path in self._paths for argument in process.argv)
@@ -159,14 +156,10 @@ def _pids() -> list[int]:
 
 
 def _read(pid: int) -> Process | None:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-        argv = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return None
+    text = _content(pid, "stat").decode(errors="replace")
     name, _, rest = text.partition("(")[2].rpartition(")")
     fields = rest.split()
-    if fields[0] in {"Z", "X"}:
+    if not fields or fields[0] in {"Z", "X"}:
         return None
     return Process(
         pid=pid,
@@ -175,24 +168,34 @@ def _read(pid: int) -> Process | None:
         tty=int(fields[4]),
         start=int(fields[19]),
         name=name,
-        argv=tuple(part.decode(errors="replace") for part in argv.split(b"\0")[:-1]),
+        argv=tuple(part.decode(errors="replace") for part in _content(pid, "cmdline").split(b"\0")[:-1]),
     )
 
 
 def _owner(pid: int) -> int | None:
     """Return the effective user id; not the owner of the /proc entry, which is root for an undumpable process."""
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines():
-            if line.startswith("Uid:"):
-                return int(line.split()[2])
-    return None
+    _, _, ids = _content(pid, "status").partition(b"\nUid:")
+    return int(ids.split(maxsplit=2)[1]) if ids else None
 
 
-def _variable(pid: int, name: str) -> str | None:
-    """Return a variable of a process's environment, None when it is not set or may not be read."""
-    with suppress(OSError):
-        for assignment in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-            found, _, value = assignment.partition(b"=")
-            if found == name.encode():
-                return value.decode(errors="surrogateescape")
-    return None
+def _environment(pid: int) -> Mapping[str, str]:
+    """Return the environment that a process was started with; empty when it may not be read."""
+    pairs = (entry.partition("=") for entry in os.fsdecode(_content(pid, "environ")).split("\0"))
+    return {name: value for name, _, value in reversed(tuple(pairs))}
+
+
+def _content(pid: int, name: str) -> bytes:
+    """Return a small file of a process, empty when it is gone or closed to us. Hundreds are read for one question."""
+    try:
+        descriptor = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        parts = []
+        while part := os.read(descriptor, 65536):
+            parts.append(part)
+        return b"".join(parts)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)

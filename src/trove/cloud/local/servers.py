@@ -42,6 +42,7 @@ class Placement:
     data_dir: Path
     template_dir: Path | None
     sandbox: str
+    namespaces: tuple[str, ...]
     hide: tuple[Path, ...]
     volume_gib: int | None = None
 
@@ -70,8 +71,9 @@ class ServerHome:
 
     def create(self, spec: ServerSpec, placement: Placement) -> None:
         """Make the directory whole. What an interrupted run left is removed first."""
-        self.processes.kill()
-        remove_tree(self.path)
+        if self.path.exists():
+            self.processes.kill()
+            remove_tree(self.path)
         make_directory(self.path, mode=0o755)
         for owned in (self.state, self.log, self.config):
             make_directory(owned, mode=0o700, owner=self.uid)
@@ -146,11 +148,14 @@ class ServerHome:
             "run_dir": self.run,
             "config_dir": self.config,
             "log_dir": self.log,
+            "await_data_dir": "true",
             "sandbox": placement.sandbox,
             "hide": ",".join(str(path) for path in placement.hide),
         }
         if placement.template_dir is not None:
             values["template_dir"] = placement.template_dir
+        if placement.namespaces:
+            values["namespaces"] = ",".join(placement.namespaces)
         if placement.volume_gib is not None:
             values["volume_bytes"] = placement.volume_gib * GIB
         parser = ConfigParser(interpolation=None)

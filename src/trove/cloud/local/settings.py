@@ -37,6 +37,7 @@ class LocalCloudSettings:
     `loop` or `directory`. `uid_range`: first and last user id for instances when the cloud runs as root.
     `runtime_paths`: what else an agent must read; `shared_paths`: what else it must reach, such as the directory of the bus's
     socket, and the database server must not.
+    `memory_overcommit`: how many times the machine's memory the flavors of all servers may add up to; 0 is no limit.
     `restart_delays_s`: pauses before an agent that died is started again; the last one repeats.
     """
 
@@ -54,6 +55,7 @@ class LocalCloudSettings:
     restart_delays_s: tuple[float, ...] = (1, 2, 4, 8, 16, 30)
     agent_settled_s: int = 10
     stop_timeout_s: float = 20.0
+    memory_overcommit: float = 1.5
 
     def check(self) -> None:
         """Raise `InvalidInput` naming the setting that cannot work."""
@@ -70,6 +72,8 @@ class LocalCloudSettings:
             raise InvalidInput("uid_range: must be two rising numbers from 1000 on")
         if not self.restart_delays_s:
             raise InvalidInput("restart_delays_s: must not be empty")
+        if self.memory_overcommit < 0:
+            raise InvalidInput("memory_overcommit: must not be negative")
         self.network()
 
     def network(self) -> IPv4Network:

@@ -5,12 +5,14 @@ one. Everything it writes lies in the instance's own directories and is believed
 """
 
 import signal
+import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from trove.cloud.local.commands import need_program, run
+from trove.cloud.local.commands import SEARCH_PATH, need_program
 from trove.cloud.local.locking import is_locked
 from trove.cloud.local.processes import MARKER, Process, ProcessSet, wait_until
 from trove.cloud.local.records import read_untrusted
@@ -22,21 +24,31 @@ ASK_AGAIN_S = 1.0
 
 LOG_NAME = "guestagent.log"
 
+_LAUNCH = r"""
+exec </dev/null >/dev/null 2>"$0"
+[ -z "$1" ] || echo $$ >"$1" || exit 1
+shift
+exec "$@"
+"""
+
+# Between its own start and that of the agent it starts no program: a tenant waits for it.
 _LOOP = r"""
 state=$1 log=$2 stop=$3 settled=$4 delays=$5
 shift 5
 umask 077
 cd "$state" || exit 1
+agent= failures=0 old=
+[ ! -s "$log" ] || old=yes
 exec </dev/null >>"$log" 2>&1
-agent= failures=0
 trap '[ -z "$agent" ] || kill -TERM "$agent" 2>/dev/null' TERM
 trap '' HUP INT
 while [ ! -e "$stop" ]; do
-    if [ "$(stat -c %s "$log" 2>/dev/null || echo 0)" -gt 10000000 ]; then
+    if [ -n "$old" ] && [ "$(stat -c %s "$log" 2>/dev/null || echo 0)" -gt 10000000 ]; then
         mv -f "$log" "$log.1"
         exec >>"$log" 2>&1
     fi
-    began=$(date +%s)
+    old=yes
+    read -r began _ </proc/uptime
     "$@" 3>&- &
     agent=$!
     while :; do
@@ -45,7 +57,8 @@ while [ ! -e "$stop" ]; do
         kill -0 "$agent" 2>/dev/null || break
     done
     agent=
-    if [ $(($(date +%s) - began)) -ge "$settled" ]; then failures=0; fi
+    read -r ended _ </proc/uptime
+    if [ $((${ended%.*} - ${began%.*})) -ge "$settled" ]; then failures=0; fi
     failures=$((failures + 1))
     echo "$code $failures" >exit.new && mv -f exit.new exit
     [ ! -e "$stop" ] || break
@@ -93,36 +106,43 @@ class Supervisor:
         """Tell whether it runs."""
         return is_locked(self._files.lock)
 
-    def start(self, prefix: Sequence[str], command: Sequence[str], *, settled_s: int, delays_s: Sequence[float]) -> None:
-        """Start it with the agent `command`, and return when it holds its lock. Does nothing when it runs.
+    @contextmanager
+    def starting(
+        self,
+        prefix: Sequence[str],
+        command: Sequence[str],
+        *,
+        group: Path | None,
+        settled_s: int,
+        delays_s: Sequence[float],
+    ) -> Iterator[None]:
+        """Start it with the agent `command` on entering, and make sure on leaving that it holds its lock. It must not run.
 
-        `prefix` puts it into its cgroup, sandbox and user. Raises `CloudError` with its last words when it cannot start.
+        `prefix` puts it into its sandbox and user; `group` is the file by which it enters its control group. Raises
+        `CloudError` with its last words when it cannot start.
         """
-        if self.alive():
-            return
-        flock = need_program("flock", "util-linux")
-        setsid = need_program("setsid", "util-linux")
         files = self._files
-        delays = " ".join(f"{delay:g}" for delay in delays_s)
-        loop = [
-            "/bin/sh",
-            "-c",
-            _LOOP,
-            "trove-supervisor",
-            str(files.state),
-            str(files.log),
-            str(files.stop),
-            str(settled_s),
-            delays,
-        ]
-        launch = [setsid, "--fork", "/bin/sh", "-c", 'exec "$@" >/dev/null 2>"$0"', str(files.state.parent / "launch.err")]
+        complaints = files.state.parent / "launch.err"
+        setsid = need_program("setsid", "util-linux")
+        flock = need_program("flock", "util-linux")
+        launch = [setsid, "--fork", "/bin/sh", "-c", _LAUNCH, str(complaints), "" if group is None else str(group)]
         hold = [flock, "--no-fork", "--timeout", "5", str(files.lock)]
-        code, output = run(
-            [*launch, *prefix, *hold, *loop, *command],
-            environ={MARKER: str(files.state.parent), "HOME": str(files.state), "PYTHONUNBUFFERED": "1"},
+        loop = ["/bin/sh", "-c", _LOOP, "trove-supervisor", str(files.state), str(files.log), str(files.stop)]
+        delays = " ".join(f"{delay:g}" for delay in delays_s)
+        environ = {MARKER: str(files.state.parent), "HOME": str(files.state), "PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "1"}
+        process = subprocess.Popen(
+            [*launch, *prefix, *hold, *loop, str(settled_s), delays, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", **environ},
+            cwd="/",
         )
+        with process:
+            yield
+            code = process.wait()
         if code != 0 or not wait_until(self.alive, START_TIMEOUT_S):
-            words = output.strip() or read_untrusted(files.state.parent / "launch.err", tail=400).strip()
+            words = read_untrusted(complaints, tail=400).strip()
             raise CloudError(f"The agent's supervisor cannot start: {words or f'exit code {code}'}")
 
     def failure(self) -> Failure | None:
@@ -167,8 +187,11 @@ class Supervisor:
 
     def stop_agent(self, *, timeout_s: float) -> None:
         """End supervisor and agent, politely first; the database server stays. The `stop` file must be there. May run twice."""
-        if self._ask(self.agent_side, timeout_s):
-            return
+        if not self._ask(self.agent_side, timeout_s):
+            self.kill_agent(timeout_s=timeout_s)
+
+    def kill_agent(self, *, timeout_s: float) -> None:
+        """End supervisor and agent at once; the database server stays. May run twice."""
 
         def forced() -> bool:
             side = self.agent_side()

@@ -5,16 +5,15 @@ Layout: `volumes/<instance id>/volume.json`, `volume.img` (loop only, sparse), a
 """
 
 import os
-import re
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trove.cloud.contract import VolumeInfo
 from trove.cloud.local.commands import must, need_program, run
-from trove.cloud.local.locking import locked
+from trove.cloud.local.locking import locked, try_locked
+from trove.cloud.local.mounts import is_mounted, mounts, propagates, share
 from trove.cloud.local.processes import wait_until
 from trove.cloud.local.records import make_directory, read_record, remove_tree, write_record
 from trove.core.errors import CloudError, Unavailable
@@ -25,25 +24,18 @@ VOLUME_TYPE = "local"
 DETACH_TIMEOUT_S = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
-    """One line of the kernel's mount table."""
-
-    point: str
-    shared: bool
-
-
 class Volumes:
     """The volumes of one state directory. `directory` must exist. `loop` tells whether new ones are loop-mounted."""
 
     def __init__(self, directory: Path, lock: Path, *, loop: Callable[[], bool]) -> None:
         self._directory = directory
         self._lock = lock
+        self._attaching = lock.with_name("attaching.lock")
         self._loop = loop
 
     def find(self, instance_id: str) -> VolumeInfo | None:
         """Return a volume, without knowing whether it is attached; None when there is none, or only the ruin of one."""
-        record = read_record(self._home(instance_id) / "volume.json")
+        record = read_record(self.home(instance_id) / "volume.json")
         if record is None:
             return None
         return VolumeInfo(
@@ -56,14 +48,14 @@ class Volumes:
 
     def enforced(self, instance_id: str) -> bool:
         """Tell whether the size of a volume is a hard limit."""
-        return (self._home(instance_id) / "volume.img").exists()
+        return (self.home(instance_id) / "volume.img").exists()
 
     def ensure(self, instance_id: str, *, size_gib: int, volume_type: str) -> VolumeInfo:
         """Create a volume unless it is there; a half-made one is made anew. Raises `CloudError`, as when the disk is full."""
         existing = self.find(instance_id)
         if existing is not None:
             return existing
-        home = self._home(instance_id)
+        home = self.home(instance_id)
         remove_tree(home)
         make_directory(home)
         make_directory(home / "mount")
@@ -75,17 +67,32 @@ class Volumes:
         assert created is not None
         return created
 
-    def attach(self, instance_id: str, uid: int | None) -> Path:
-        """Mount a volume unless it is mounted and return its data directory, owned by `uid`. Raises `CloudError`."""
-        home = self._home(instance_id)
-        mount = home / "mount"
-        if self.enforced(instance_id) and not is_mounted(mount):
+    def attached(self, instance_id: str) -> bool:
+        """Tell whether a volume is mounted, which one that is a directory always is."""
+        return not self.enforced(instance_id) or is_mounted(self.home(instance_id) / "mount")
+
+    @contextmanager
+    def attaching(self, instance_id: str) -> Iterator[None]:
+        """Make sure that programs started inside see a volume that is attached inside, whatever namespace they are in.
+
+        Raises `CloudError`.
+        """
+        if self.attached(instance_id):
+            yield
+            return
+        with locked(self._attaching, shared=True):
             with locked(self._lock):
-                self._share()
-                mount_loop(home / "volume.img", mount)
-        make_directory(mount)
-        make_directory(mount / "data", mode=0o700, owner=uid)
-        return mount / "data"
+                if not propagates(self._directory):
+                    share(self._directory)
+            yield
+
+    def attach(self, instance_id: str) -> Path:
+        """Mount a volume unless it is mounted, within `attaching`; return where data goes in it. Raises `CloudError`."""
+        home = self.home(instance_id)
+        if not self.attached(instance_id):
+            mount_loop(home / "volume.img", home / "mount")
+        make_directory(home / "mount")
+        return home / "mount"
 
     def detach(self, instance_id: str, *, lazy: bool = False) -> None:
         """Unmount a volume unless it is not mounted.
@@ -93,7 +100,7 @@ class Volumes:
         While somebody uses it: with `lazy` it leaves the tree at once and its space when the last user is gone; else
         raises `Unavailable` after some seconds.
         """
-        mount = self._home(instance_id) / "mount"
+        mount = self.home(instance_id) / "mount"
         words = ""
 
         def gone() -> bool:
@@ -107,12 +114,11 @@ class Volumes:
             if not lazy:
                 raise Unavailable(f"The volume of instance {instance_id} cannot be unmounted: {words.strip()}")
             must([need_program("umount", "mount"), "--lazy", str(mount)], "unmount a volume")
-        with locked(self._lock):
-            self._unshare()
+        self._unshare()
 
     def delete(self, instance_id: str) -> None:
         """Remove a detached volume with its data. Missing is fine."""
-        home = self._home(instance_id)
+        home = self.home(instance_id)
         if home.exists():
             self.detach(instance_id, lazy=True)
             (home / "volume.json").unlink(missing_ok=True)
@@ -136,29 +142,20 @@ class Volumes:
                 "free and not promised to other volumes."
             )
 
-    def _home(self, instance_id: str) -> Path:
+    def home(self, instance_id: str) -> Path:
+        """Return the directory of a volume, in which it is mounted."""
         return self._directory / instance_id
 
-    def _share(self) -> None:
-        """Let other mount namespaces follow what we unmount here; without that they would keep dead volumes busy."""
-        mount = need_program("mount", "mount")
-        here = [entry for entry in mounts() if _contains(entry.point, str(self._directory))]
-        deepest = max(here, key=lambda entry: len(entry.point), default=None)
-        if deepest is not None and deepest.shared:
-            return
-        if not is_mounted(self._directory):
-            must([mount, "--bind", str(self._directory), str(self._directory)], "prepare the directory of volumes")
-        must([mount, "--make-shared", str(self._directory)], "prepare the directory of volumes")
-
     def _unshare(self) -> None:
-        """Undo `_share` when no volume is mounted any more."""
-        inside = str(self._directory.resolve()) + "/"
-        if any(entry.point.startswith(inside) for entry in mounts()):
-            return
-        while is_mounted(self._directory):
-            code, _ = run([need_program("umount", "mount"), str(self._directory)])
-            if code != 0:
-                must([need_program("umount", "mount"), "--lazy", str(self._directory)], "unmount the directory of volumes")
+        """Undo the sharing of the directory when no volume is mounted any more, and none is just being attached."""
+        with locked(self._lock), try_locked(self._attaching) as alone:
+            inside = str(self._directory.resolve()) + "/"
+            if not alone or any(entry.point.startswith(inside) for entry in mounts()):
+                return
+            while is_mounted(self._directory):
+                code, _ = run([need_program("umount", "mount"), str(self._directory)])
+                if code != 0:
+                    must([need_program("umount", "mount"), "--lazy", str(self._directory)], "unmount the directory of volumes")
 
 
 def make_file_system(image: Path, size: int) -> None:
@@ -197,24 +194,3 @@ def loop_works(directory: Path) -> bool:
             run(["umount", "--lazy", str(home / "mount")])
         remove_tree(home)
     return True
-
-
-def is_mounted(point: Path) -> bool:
-    """Tell whether something is mounted on exactly this directory."""
-    wanted = str(point.resolve())
-    return any(entry.point == wanted for entry in mounts())
-
-
-def mounts() -> tuple[Mount, ...]:
-    """Return the mounts that this process sees."""
-    found = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split()
-        optional = fields[6 : fields.index("-")]
-        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4])
-        found.append(Mount(point=point, shared=any(tag.startswith("shared:") for tag in optional)))
-    return tuple(found)
-
-
-def _contains(point: str, path: str) -> bool:
-    return path == point or path.startswith(point.rstrip("/") + "/")

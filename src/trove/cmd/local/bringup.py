@@ -14,7 +14,7 @@ from trove.cmd.local.layout import Layout, StackError
 from trove.cmd.local.locking import exclusive
 from trove.cmd.local.logs import tail
 from trove.cmd.local.ports import check_free
-from trove.cmd.local.services import API, SERVICES, Service
+from trove.cmd.local.services import API, Service
 from trove.cmd.local.settings import HOST, StackSettings
 
 GIVE_UP_RESTARTS = 4
@@ -105,13 +105,17 @@ def _is_up(layout: Layout, name: str) -> bool:
 
 def _stop_running(layout: Layout) -> None:
     services.stop_supervisor(layout)
-    services.stop_services(layout, SERVICES, grace_s=20.0)
+    services.stop_services(layout, services.names(layout), grace_s=20.0)
 
 
 def _start(layout: Layout) -> None:
-    if processes.load(layout.supervisor) is not None:
+    supervisor = processes.load(layout.supervisor)
+    if supervisor is not None and not processes.is_stopped(supervisor):
         return
-    console.say("starting bus, conductor, task manager and API")
+    if supervisor is not None:
+        console.say("the supervisor stands still, and is replaced")
+        services.stop_supervisor(layout)
+    console.say("starting bus, conductor, task managers and API")
     done = subprocess.run(
         services.supervisor_argv(layout),
         stdin=subprocess.DEVNULL,
@@ -126,7 +130,7 @@ def _start(layout: Layout) -> None:
 def _await_api(layout: Layout, wanted: StackSettings, *, timeout_s: float) -> None:
     began = time.monotonic()
     spoke = began
-    offsets = {name: _size(layout, name) for name in SERVICES}
+    offsets = {name: _size(layout, name) for name in services.names(layout)}
     while not api_answers(wanted.port):
         now = time.monotonic()
         looping = _gave_up(layout)

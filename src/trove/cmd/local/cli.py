@@ -26,8 +26,8 @@ files:
     cloud/                               database servers: data, logs, addresses, templates
 
 environment:
-  $TROVE_LOCAL_BUS, $TROVE_LOCAL_DATABASE, $TROVE_LOCAL_AUTH_PASSWORD stand in for the options of `up` of these names:
-  they hold passwords, and other users of the machine can read the words of a command.
+  $TROVE_LOCAL_BUS, $TROVE_LOCAL_DATABASE, $TROVE_LOCAL_LOCKS, $TROVE_LOCAL_AUTH_PASSWORD stand in for the options of `up` of
+  these names: they hold passwords, and other users of the machine can read the words of a command.
 
 exit status:
   0    done; for `status`: every service is up
@@ -60,7 +60,9 @@ Prints shell commands that make OpenStack's clients use this stack:
   eval "$(trove-local env)"; openstack database instance list
 The output holds a password.
 """
-LOGS = "Shows the logs of all services, of one (bus, trove-api, trove-conductor, trove-taskmanager, supervisor) or an instance."
+LOGS = """\
+Shows the logs of all services, of one (bus, trove-api, trove-conductor, trove-taskmanager, trove-taskmanager-2 …, supervisor)
+or an instance."""
 RESET = "Stops everything and removes it: instances with their data, state database, keys, logs. There is no way back."
 
 
@@ -128,6 +130,20 @@ def _up_options(up: argparse.ArgumentParser) -> None:
         "--database",
         metavar="sqlite|URL",
         help="state database: `sqlite` in the state directory (default), mysql+pymysql://… or postgresql+psycopg://…",
+    )
+    up.add_argument("--task-managers", type=int, metavar="N", help="how many task managers share the work, 1 to 8 (default: 1)")
+    up.add_argument(
+        "--locks",
+        metavar="file|database|URL",
+        help="what keeps two task managers off the same instance: `file` in the state directory (default), `database` for the "
+        "server of --database, or mysql://…, postgresql://…, etcd3+http://…, redis://…",
+    )
+    up.add_argument(
+        "--watchdog",
+        dest="watchdog_s",
+        type=float,
+        metavar="S",
+        help="a service without a sign of life for so many seconds is killed and started again; 0 never does (default: 30)",
     )
     up.add_argument("--auth", choices=("basic",), help="HTTP basic authentication with generated passwords (default)")
     up.add_argument("--auth-url", metavar="URL", help="authenticate against this Keystone instead, such as http://host:5000/v3")

@@ -4,18 +4,17 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 from trove.bus import embedded
 from trove.cmd.local import accounts
 from trove.cmd.local.layout import Layout, write_private
-from trove.cmd.local.services import API, BUS, CONDUCTOR, TASKMANAGER, Service, write_services
-from trove.cmd.local.settings import EMBEDDED, HOST, KEYSTONE, SQLITE, StackSettings
+from trove.cmd.local.services import API, BUS, CONDUCTOR, Service, taskmanagers, write_services
+from trove.cmd.local.settings import DATABASE, EMBEDDED, FILE, HOST, KEYSTONE, SQLITE, StackSettings
 
 Sections = Mapping[str, Mapping[str, object]]
-
-_MODULES = {CONDUCTOR: "trove.cmd.conductor", TASKMANAGER: "trove.cmd.taskmanager", API: "trove.cmd.api"}
 
 
 def configure(layout: Layout, settings: StackSettings) -> tuple[Service, ...]:
@@ -28,7 +27,13 @@ def configure(layout: Layout, settings: StackSettings) -> tuple[Service, ...]:
     write_private(layout.conf, ini_text(trove_conf(layout, settings, bus_url)))
     write_private(layout.paste, files("trove.cmd.local").joinpath("api-paste.ini").read_bytes())
     words = [word for path in config_files(layout) for word in ("--config-file", os.fspath(path))]
-    services += [Service(name=name, argv=(sys.executable, "-m", module, *words)) for name, module in _MODULES.items()]
+    modules = {
+        CONDUCTOR: "trove.cmd.conductor",
+        **dict.fromkeys(taskmanagers(settings.task_managers), "trove.cmd.taskmanager"),
+        API: "trove.cmd.api",
+    }
+    services += [Service(name=name, argv=(sys.executable, "-m", module, *words)) for name, module in modules.items()]
+    services = [replace(service, watchdog_s=settings.watchdog_s or None) for service in services]
     write_services(layout, services)
     return tuple(services)
 
@@ -52,9 +57,24 @@ def database_url(layout: Layout, settings: StackSettings) -> str:
     return f"sqlite:///{layout.root / 'trove.sqlite'}" if settings.database == SQLITE else settings.database
 
 
+def lock_url(layout: Layout, settings: StackSettings) -> str:
+    """Return the URL of the locks that task managers share."""
+    if settings.locks == FILE:
+        return f"file://{_lock_directory(layout)}"
+    if settings.locks == DATABASE:
+        # As the state database, without the name of SQLAlchemy's driver.
+        scheme, _, rest = settings.database.partition("://")
+        return f"{scheme.partition('+')[0]}://{rest}"
+    return settings.locks
+
+
+def _lock_directory(layout: Layout) -> Path:
+    return layout.run / "locks"
+
+
 def trove_conf(layout: Layout, settings: StackSettings, bus_url: str) -> Sections:
     """Return the sections of trove.conf."""
-    locks = layout.run / "locks"
+    locks = _lock_directory(layout)
     # No task manager runs now: the empty lock files of instances that are gone can go too.
     shutil.rmtree(locks, ignore_errors=True)
     locks.mkdir(exist_ok=True, mode=0o700)
@@ -77,7 +97,7 @@ def trove_conf(layout: Layout, settings: StackSettings, bus_url: str) -> Section
         "database": {"connection": database_url(layout, settings)},
         "secrets": {"key_file": layout.keys / "vault.key", "create_key_file": "true"},
         "basic_auth": {"user_file": layout.keys / "htpasswd", "roles_file": layout.keys / "roles.json"},
-        "taskmanager": {"lock_url": f"file://{locks}"},
+        "taskmanager": {"lock_url": lock_url(layout, settings)},
         "local": {"state_dir": layout.cloud},
     }
     if settings.auth == KEYSTONE:

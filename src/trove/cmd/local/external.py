@@ -1,7 +1,9 @@
-"""Whether the bus and the Keystone that the user named can be used: asked by `up`, because the services would wait for them."""
+"""Whether bus, locks and Keystone that the user named can be used: asked by `up`, because the services would wait for them."""
+
+import os
 
 from trove.cmd.local.layout import StackError
-from trove.cmd.local.settings import EMBEDDED, KEYSTONE, StackSettings
+from trove.cmd.local.settings import DATABASE, EMBEDDED, FILE, KEYSTONE, StackSettings
 
 TIMEOUT_S = 15.0
 
@@ -10,6 +12,8 @@ def check(settings: StackSettings) -> None:
     """Log in once at each of them. Raises `StackError` telling what is wrong; nothing to do for what is embedded."""
     if settings.bus != EMBEDDED:
         _check_bus(settings.bus)
+    if settings.locks not in {FILE, DATABASE}:
+        _check_locks(settings.locks)
     if settings.auth == KEYSTONE:
         _check_keystone(settings)
 
@@ -28,6 +32,16 @@ def _check_bus(url: str) -> None:
             f"the message bus cannot be used ({type(error).__name__}: {said}): "
             "check host, user, password and virtual host of --bus"
         ) from error
+
+
+def _check_locks(url: str) -> None:
+    from trove.core.errors import TroveError
+    from trove.workflow.locks import Locks
+
+    try:
+        Locks(url, f"trove-local:{os.getpid()}").close()
+    except (TroveError, ImportError) as error:
+        raise StackError(f"--locks: the lock service cannot be used: {error}") from error
 
 
 def _check_keystone(settings: StackSettings) -> None:

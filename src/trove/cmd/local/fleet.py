@@ -126,6 +126,11 @@ def stop_warming(layout: Layout) -> None:
     layout.record(_WARMER).unlink(missing_ok=True)
 
 
+def cool(layout: Layout) -> None:
+    """End the making of data directories that a warmer or task manager left behind when it was killed. May run twice."""
+    _asking(cloud(layout).cool)
+
+
 def logs_of(layout: Layout, name_or_id: str) -> tuple[Path, ...]:
     """Return the log files of an instance given by id, or by name. Raises `StackError` when several have the name."""
     ids = [name_or_id] if is_id(name_or_id) else [row.id for row in statedb.living(layout) if row.name == name_or_id]

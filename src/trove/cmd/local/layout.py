@@ -71,6 +71,11 @@ class Layout:
         return self.bus / "bus.sock"
 
     @property
+    def notify_socket(self) -> Path:
+        """Return the socket on which services tell the supervisor that they are alive."""
+        return self.run / "notify"
+
+    @property
     def services(self) -> Path:
         """Return the file that tells the supervisor what to run."""
         return self.run / "services.json"

@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trove.cmd.local.layout import Layout, StackError
-from trove.cmd.local.services import SERVICES
-
-NAMES = ("supervisor", *SERVICES)
+from trove.cmd.local.services import names
 
 
 def find_logs(layout: Layout, what: str | None, instances: Callable[[str], Sequence[Path]]) -> tuple[Path, ...]:
@@ -17,14 +15,15 @@ def find_logs(layout: Layout, what: str | None, instances: Callable[[str], Seque
 
     Raises `StackError` when there are none.
     """
+    known = ("supervisor", *names(layout))
     if what is None:
-        found = [layout.log_of(name) for name in NAMES]
-    elif what in NAMES:
+        found = [layout.log_of(name) for name in known]
+    elif what in known:
         found = [layout.log_of(what)]
     else:
         found = list(instances(what))
         if not found:
-            raise StackError(f"`{what}` is neither a service ({', '.join(NAMES)}) nor the name or id of an instance with logs")
+            raise StackError(f"`{what}` is neither a service ({', '.join(known)}) nor the name or id of an instance with logs")
     present = tuple(path for path in found if path.exists())
     if not present:
         raise StackError("there is no log yet; run `trove-local up`")

@@ -8,7 +8,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -37,14 +37,28 @@ def load(path: Path) -> Identity | None:
     return identity if is_alive(identity) else None
 
 
-def find_by_argv(argv: Sequence[str]) -> Identity | None:
-    """Return the session leader that runs exactly `argv`: the way back to a process whose record was lost."""
+def find_by_argv(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> Identity | None:
+    """Return the session leader that runs exactly `argv`: the way back to a process whose record was lost.
+
+    With `environ`, it was started with these variables, too.
+    """
     wanted = b"\0".join(word.encode() for word in argv) + b"\0"
+    pairs = {f"{name}={value}".encode() for name, value in (environ or {}).items()}
     for pid in _pids():
         with suppress(OSError):
-            if (PROC / str(pid) / "cmdline").read_bytes() == wanted and os.getsid(pid) == pid:
+            if (
+                (PROC / str(pid) / "cmdline").read_bytes() == wanted
+                and os.getsid(pid) == pid
+                and pairs <= set((PROC / str(pid) / "environ").read_bytes().split(b"\0"))
+            ):
                 return identify(pid)
     return None
+
+
+def is_stopped(identity: Identity) -> bool:
+    """Tell whether a process stands still because of SIGSTOP or the like. One that a debugger holds does not count."""
+    fields = _stat(identity.pid)
+    return fields is not None and fields[0] == "T"
 
 
 def session_members(identity: Identity) -> tuple[int, ...]:

@@ -18,17 +18,31 @@ API = "trove-api"
 TASKMANAGER = "trove-taskmanager"
 CONDUCTOR = "trove-conductor"
 SERVICES = (BUS, CONDUCTOR, TASKMANAGER, API)
-"""In the order of starting."""
+"""In the order of starting, with one task manager."""
+
+PROBE_S = 1.0
+
+_NAME = "TROVE_LOCAL_SERVICE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One process to keep running. `socket` is the Unix socket that answers once it is ready, None when nobody waits for it."""
+    """One process to keep running. `socket` is the Unix socket that answers once it is ready, None when nobody waits for it.
+
+    After `watchdog_s` seconds without a sign of life it is killed; None leaves it alone. One with a socket is asked there, the
+    others give signs of life on their own.
+    """
 
     name: str
     argv: tuple[str, ...]
     env: dict[str, str] = field(default_factory=dict, repr=False)
     socket: str | None = None
+    watchdog_s: float | None = None
+
+
+def taskmanagers(count: int) -> tuple[str, ...]:
+    """Return the names of so many task managers."""
+    return (TASKMANAGER, *(f"{TASKMANAGER}-{number}" for number in range(2, count + 1)))
 
 
 def write_services(layout: Layout, services: Iterable[Service]) -> None:
@@ -45,11 +59,17 @@ def read_services(layout: Layout) -> tuple[Service, ...]:
     return tuple(Service(**{**entry, "argv": tuple(entry["argv"])}) for entry in entries)
 
 
+def names(layout: Layout) -> tuple[str, ...]:
+    """Return the names of all services, in the order of starting; those of a stack by default when there was no `up` yet."""
+    return tuple(service.name for service in read_services(layout)) or SERVICES
+
+
 def running(layout: Layout, service: Service) -> Identity | None:
-    """Return the service's process if it runs: by its record, else by its command line."""
+    """Return the service's process if it runs: by its record, else by its command line and the name it was given."""
     identity = processes.load(layout.record(service.name))
     if identity is None:
-        identity = processes.find_by_argv(service.argv)
+        # Task managers have the same command line.
+        identity = processes.find_by_argv(service.argv, {_NAME: service.name})
         if identity is not None:
             processes.save(layout.record(service.name), identity)
     return identity
@@ -57,6 +77,9 @@ def running(layout: Layout, service: Service) -> Identity | None:
 
 def launch(layout: Layout, service: Service) -> "subprocess.Popen[bytes]":
     """Start a service in a session of its own and record it. The caller reaps it if it lives that long."""
+    manager = {_NAME: service.name, "NOTIFY_SOCKET": os.fspath(layout.notify_socket)}
+    if service.watchdog_s is not None:
+        manager["WATCHDOG_USEC"] = str(int(service.watchdog_s * 1e6))
     fd = os.open(layout.log_of(service.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         child = subprocess.Popen(
@@ -65,7 +88,7 @@ def launch(layout: Layout, service: Service) -> "subprocess.Popen[bytes]":
             stdout=fd,
             stderr=fd,
             cwd="/",
-            env={**os.environ, **service.env},
+            env={**os.environ, **manager, **service.env},
             start_new_session=True,
         )
     finally:
@@ -96,6 +119,21 @@ def answers(path: str | Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(os.fspath(path)) == 0
+
+
+def is_alive(path: str | Path) -> bool:
+    """Tell whether the server on the Unix socket `path`, which speaks Redis' protocol, says anything within a second.
+
+    The kernel takes connections for a server that hangs, too; and one that wants a password first does live.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_S)
+        try:
+            probe.connect(os.fspath(path))
+            probe.sendall(b"PING\r\n")
+            return probe.recv(1) != b""
+        except OSError:
+            return False
 
 
 def stop_services(layout: Layout, names: Sequence[str], *, grace_s: float) -> tuple[str, ...]:

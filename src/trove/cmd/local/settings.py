@@ -9,21 +9,31 @@ from trove.core.ids import new_id
 
 EMBEDDED = "embedded"
 SQLITE = "sqlite"
+FILE = "file"
+DATABASE = "database"
 BASIC = "basic"
 KEYSTONE = "keystone"
 HOST = "127.0.0.1"
 
 BUS_SCHEMES = ("rabbit://", "amqp://", "amqps://", "redis://", "rediss://", "valkey://", "valkeys://", "valkey+unix://")
+LOCK_SCHEMES = ("file://", "mysql://", "postgresql://", "etcd3+http://", "etcd3+https://", "redis://", "rediss://")
+MOST_TASK_MANAGERS = 8
 DATABASE_SCHEMES = ("mysql+pymysql://", "postgresql+psycopg://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackSettings:
-    """The options of a stack. `project` is the admin's project id with basic authentication."""
+    """The options of a stack. `project` is the admin's project id with basic authentication.
+
+    `watchdog_s` is the silence, in seconds, after which a service is taken to hang; 0 waits for ever.
+    """
 
     port: int = 8779
     bus: str = field(default=EMBEDDED, repr=False)
     database: str = field(default=SQLITE, repr=False)
+    task_managers: int = 1
+    locks: str = field(default=FILE, repr=False)
+    watchdog_s: float = 30.0
     auth: str = BASIC
     auth_url: str | None = None
     auth_user: str | None = None
@@ -46,6 +56,14 @@ class StackSettings:
             raise StackError(f"--bus: neither `{EMBEDDED}` nor a URL that begins with {', '.join(BUS_SCHEMES)}")
         if self.database != SQLITE and not self.database.startswith(DATABASE_SCHEMES):
             raise StackError(f"--database: neither `{SQLITE}` nor a URL that begins with {', '.join(DATABASE_SCHEMES)}")
+        if not 1 <= self.task_managers <= MOST_TASK_MANAGERS:
+            raise StackError(f"--task-managers: {self.task_managers} is not a number from 1 to {MOST_TASK_MANAGERS}")
+        if self.locks == DATABASE and self.database == SQLITE:
+            raise StackError("--locks database: SQLite has no locks for this; name a MariaDB or PostgreSQL with --database")
+        if self.locks not in {FILE, DATABASE} and not self.locks.startswith(LOCK_SCHEMES):
+            raise StackError(f"--locks: neither `{FILE}`, `{DATABASE}` nor a URL that begins with {', '.join(LOCK_SCHEMES)}")
+        if not (self.watchdog_s == 0 or 1 <= self.watchdog_s <= 3600):
+            raise StackError(f"--watchdog: {self.watchdog_s:g} is neither 0 nor from 1 to 3600 seconds")
         if self.auth == KEYSTONE:
             missing = [
                 f"--auth-{name}"

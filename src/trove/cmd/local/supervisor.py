@@ -1,5 +1,7 @@
 """The supervisor of a stack: keeps its services running, adopts those it finds running, and may itself die at any moment.
 
+A service that hangs is killed and started again as one that died.
+
 SIGTERM ends the supervisor only: services go on (`trove-local down` stops them). `python -m trove.cmd.local.supervisor DIR`.
 """
 
@@ -21,6 +23,7 @@ from trove.cmd.local import processes, services
 from trove.cmd.local.layout import Layout
 from trove.cmd.local.processes import Identity
 from trove.cmd.local.services import Service
+from trove.cmd.local.watchdog import Watchdog
 
 LOG = logging.getLogger(__name__)
 
@@ -28,6 +31,7 @@ FIRST_DELAY_S = 0.1
 LAST_DELAY_S = 10.0
 STEADY_S = 5.0
 READY_S = 15.0
+KILL_S = 5.0
 
 
 def restart_delay(deaths: int) -> float:
@@ -54,6 +58,7 @@ class Supervisor:
     def __init__(self, layout: Layout, wanted: Sequence[Service]) -> None:
         self._layout = layout
         self._kept = [_Kept(service=service) for service in wanted]
+        self._watchdog = Watchdog(layout.notify_socket)
         self._stopping = False
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
@@ -68,6 +73,7 @@ class Supervisor:
             self._await_socket(kept)
         while not self._stopping:
             self._wait()
+            self._watchdog.listen()
             for kept in self._kept:
                 self._look(kept)
 
@@ -81,6 +87,7 @@ class Supervisor:
         kept.identity = services.running(self._layout, kept.service)
         kept.began = time.monotonic()
         if kept.identity is not None:
+            self._watchdog.begin(kept.identity)
             LOG.info("%s runs already as pid %d", kept.service.name, kept.identity.pid)
         else:
             self._start(kept)
@@ -99,6 +106,8 @@ class Supervisor:
             self._plan_restart(kept)
             return
         kept.identity = processes.identify(kept.child.pid)
+        if kept.identity is not None:
+            self._watchdog.begin(kept.identity)
         LOG.info("%s started as pid %d", kept.service.name, kept.child.pid)
 
     def _look(self, kept: _Kept) -> None:
@@ -107,7 +116,11 @@ class Supervisor:
                 self._start(kept)
             return
         if kept.identity is not None and processes.is_alive(kept.identity):
-            if kept.deaths and time.monotonic() - kept.began > STEADY_S:
+            if complaint := self._watchdog.complaint(kept.service, kept.identity):
+                LOG.error("%s (pid %d) %s and is killed", kept.service.name, kept.identity.pid, complaint)
+                processes.kill_session(kept.identity)
+                processes.wait_gone([kept.identity], KILL_S)
+            elif kept.deaths and time.monotonic() - kept.began > STEADY_S:
                 kept.deaths = 0
                 self._tell()
             return
@@ -115,6 +128,7 @@ class Supervisor:
         LOG.warning("%s ended%s", kept.service.name, "" if code is None else f" with {describe_exit(code)}")
         if kept.identity is not None:
             processes.kill_session(kept.identity)
+            self._watchdog.end(kept.identity)
         self._layout.record(kept.service.name).unlink(missing_ok=True)
         self._plan_restart(kept)
 
@@ -133,6 +147,7 @@ class Supervisor:
         alive = [kept.identity for kept in self._kept if kept.identity is not None]
         with processes.watch(alive) as poller:
             poller.register(self._wake_read, select.POLLIN)
+            poller.register(self._watchdog.fileno(), select.POLLIN)
             poller.poll(timeout * 1000)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from trove.cmd.local import console, fleet, services, statedb
 from trove.cmd.local.layout import Layout, StackError
 from trove.cmd.local.locking import exclusive
-from trove.cmd.local.services import API, BUS, CONDUCTOR, TASKMANAGER
+from trove.cmd.local.services import BUS, CONDUCTOR
 
 
 def down(layout: Layout, *, timeout_s: float) -> bool:
@@ -27,9 +27,12 @@ def down(layout: Layout, *, timeout_s: float) -> bool:
 def _down(layout: Layout, *, timeout_s: float) -> bool:
     services.stop_supervisor(layout)
     # First who could start something new, then the databases, then who hears their last reports.
-    _stop(layout, (API, TASKMANAGER), timeout_s)
+    _stop(layout, tuple(name for name in services.names(layout) if name not in {CONDUCTOR, BUS}), timeout_s)
     fleet.stop_warming(layout)
-    failed = _stop_instances(layout, timeout_s) if layout.conf.exists() else {}
+    failed: Mapping[str, str] = {}
+    if layout.conf.exists():
+        fleet.cool(layout)
+        failed = _stop_instances(layout, timeout_s)
     _stop(layout, (CONDUCTOR,), timeout_s)
     _stop(layout, (BUS,), timeout_s)
     return not failed

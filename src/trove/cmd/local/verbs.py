@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import fields
 
 from trove.cmd.local import accounts, console, environment, settings
 from trove.cmd.local import logs as log_files
@@ -18,11 +19,8 @@ def up(arguments: argparse.Namespace) -> int:
     from trove.cmd.local import bringup
 
     layout = layout_at(arguments.state_dir)
-    chosen = {
-        name: getattr(arguments, name)
-        for name in ("port", "bus", "database", "auth", "auth_url", "auth_user", "auth_password", "auth_project", "auth_domain")
-    }
-    for name in ("bus", "database", "auth_password"):  # They hold passwords, which process lists would show.
+    chosen = {one.name: getattr(arguments, one.name) for one in fields(StackSettings) if hasattr(arguments, one.name)}
+    for name in ("bus", "database", "locks", "auth_password"):  # They hold passwords, which process lists would show.
         chosen[name] = chosen[name] or os.environ.get(f"TROVE_LOCAL_{name.upper()}")
     bringup.up(layout, settings.merged(settings.load(layout), chosen), timeout_s=arguments.timeout)
     return 0

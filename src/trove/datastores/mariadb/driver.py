@@ -1,14 +1,14 @@
 """Runs a MariaDB server on a host: prepare, start, stop, probe, configure, wipe."""
 
+import base64
 import contextlib
 import logging
+import os
 import re
-import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from string import Template
 
 from trove.core.errors import GuestError, TroveError, Unavailable
 from trove.core.status import ServiceStatus
@@ -25,20 +25,23 @@ LOG = logging.getLogger(__name__)
 START_TIMEOUT_S = 900.0
 """Crash recovery of a large database takes long; a server that dies is noticed at once."""
 
+LONGEST_LOG = 10 * MIB
+"""The error log and the one before it may each have this size, and what the server writes in a minute."""
+
 _NEARLY_FULL = 32 * MIB
 _WRITE_TEST = 512 * KIB
 
-_FIRST_SQL = Template("""\
+_FIRST_SQL = """\
 SET SESSION sql_log_bin = 0;
 SET SESSION sql_mode = '';
-SET @sound = (SELECT COUNT(*) FROM mysql.global_priv WHERE User = '$admin' AND Host = 'localhost' \
-AND JSON_VALUE(Priv, '$$.plugin') = 'mysql_native_password' AND JSON_VALUE(Priv, '$$.authentication_string') = '$hash' \
-AND BIT_COUNT(JSON_VALUE(Priv, '$$.access')) >= 39 AND COALESCE(JSON_VALUE(Priv, '$$.account_locked'), 0) = 0);
-SET @create = 'CREATE OR REPLACE USER \\'$admin\\'@\\'localhost\\' IDENTIFIED VIA mysql_native_password USING \\'$hash\\'';
-SET @grant = 'GRANT ALL PRIVILEGES ON *.* TO \\'$admin\\'@\\'localhost\\' WITH GRANT OPTION';
+SET @sound = (SELECT COUNT(*) FROM mysql.global_priv WHERE User = '{admin}' AND Host = 'localhost' \
+AND JSON_VALUE(Priv, '$.plugin') = 'mysql_native_password' AND JSON_VALUE(Priv, '$.authentication_string') = '{hash}' \
+AND BIT_COUNT(JSON_VALUE(Priv, '$.access')) >= 39 AND COALESCE(JSON_VALUE(Priv, '$.account_locked'), 0) = 0);
+SET @create = 'CREATE OR REPLACE USER \\'{admin}\\'@\\'localhost\\' IDENTIFIED VIA mysql_native_password USING \\'{hash}\\'';
+SET @grant = 'GRANT ALL PRIVILEGES ON *.* TO \\'{admin}\\'@\\'localhost\\' WITH GRANT OPTION';
 EXECUTE IMMEDIATE IF(@sound, 'DO 0', @create);
 EXECUTE IMMEDIATE IF(@sound, 'DO 0', @grant);
-""")
+"""
 
 
 def driver(host: Host) -> "MariaDB":
@@ -76,7 +79,7 @@ class MariaDB(Accounts):
         if not self._holds_data():
             self._make_data()
         progress("starting the server", 40)
-        self.write_config(config)
+        self._host.write_file(self._config, config.encode(), lasting=False)
         self.start()
         progress("server answers", 80)
 
@@ -91,13 +94,15 @@ class MariaDB(Accounts):
         if not self._holds_data():
             raise GuestError("There is no data directory: the instance was not prepared.")
         server = program(self._host, "mariadbd", "mysqld")
+        self._put_long_log_aside()
         self._host.remove_tree(self._tmp)
         self._host.make_dir(self._tmp)
         self._host.make_dir(self._files)
-        self._host.write_file(self._first_statements, self._first_sql().encode())
+        self._host.write_file(self._first_statements, self._first_sql().encode(), lasting=False)
         log_before = self._log_size()
         try:
             self._host.start_server(Command(argv=(server, *self._options())))
+            sql.load_client()
             self._wait_until_it_answers(log_before)
         finally:
             self._first_statements.unlink(missing_ok=True)
@@ -132,10 +137,18 @@ class MariaDB(Accounts):
         if pid is None:
             return None
         if self._version is None or self._version[0] != pid:
-            with contextlib.suppress(TroveError), self.session() as server:
-                found = re.match(r"[0-9.]+", server.run("SELECT VERSION()")[0][0])
-                self._version = (pid, found.group()) if found else None
+            with contextlib.suppress(TroveError), self.session():
+                pass  # a new session notes what the server says of itself
         return self._version[1] if self._version is not None and self._version[0] == pid else None
+
+    def tend_logs(self) -> None:
+        """Put an error log aside that has grown long, and have the server begin a new one; the one before it goes.
+
+        Source: "FLUSH" of MariaDB's manual, ERROR LOGS.
+        """
+        if self._put_long_log_aside() or not self._error_log.exists():
+            with self.session() as server:
+                server.run("FLUSH LOCAL ERROR LOGS")
 
     def write_config(self, config: str) -> None:
         """Replace the configuration file; takes effect on the next start."""
@@ -151,9 +164,11 @@ class MariaDB(Accounts):
     @contextlib.contextmanager
     def session(self, *, read_timeout_s: int = 12) -> Iterator[sql.Session]:
         """Connect to the server; raises `Unavailable` when it does not answer."""
-        if self._host.server_pid() is None:
+        pid = self._host.server_pid()
+        if pid is None:
             raise Unavailable("The database server does not run.")
         with sql.session(self._socket, self._password(), read_timeout_s=read_timeout_s) as opened:
+            self._version = (pid, opened.server_version)
             yield opened
 
     def check_space(self) -> None:
@@ -200,25 +215,26 @@ class MariaDB(Accounts):
 
         Nothing is written when it is as it should be, so a full disk does not keep the server from starting.
         """
-        return _FIRST_SQL.substitute(admin=ADMIN, hash=sql.password_hash(self._password()))
+        return _FIRST_SQL.format(admin=ADMIN, hash=sql.password_hash(self._password()))
 
     def _password(self) -> str:
         stored = self._host.read_file(self._secret)
         if not stored:
-            stored = secrets.token_urlsafe(32).encode()
-            self._host.write_file(self._secret, stored)
+            stored = base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=")
+            # Lost, it is made anew, and the account repaired at the next start of the server.
+            self._host.write_file(self._secret, stored, lasting=False)
         return stored.decode()
 
     def _wait_until_it_answers(self, log_before: int) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        pause_s = 0.005
+        pause_s = 0.002
         while time.monotonic() < deadline:
             if self._host.server_pid() is None:
                 raise GuestError(f"The database server did not start: {self._complaint(log_before)}")
             if self._accepts():
                 return
             time.sleep(pause_s)
-            pause_s = min(0.25, pause_s * 1.05)
+            pause_s = min(0.25, pause_s * 1.01)
         raise GuestError(f"The database server did not answer within {START_TIMEOUT_S:.0f} s of its start.")
 
     def _accepts(self) -> bool:
@@ -237,6 +253,12 @@ class MariaDB(Accounts):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.01)
+        return True
+
+    def _put_long_log_aside(self) -> bool:
+        if self._log_size() <= LONGEST_LOG:
+            return False
+        self._host.move(self._error_log, self._error_log.with_name(f"{self._error_log.name}.1"))
         return True
 
     def _log_size(self) -> int:

@@ -26,9 +26,15 @@ def program(host: Host, *names: str) -> str:
 
 
 def initialise(host: Host, target: Path) -> None:
-    """Make the data directory `target`, which must not exist, below the data volume. Its redo log is small, for fast copies."""
+    """Make the data directory `target`, which must not exist, below the data volume. Its redo log is small, for fast copies.
+
+    It has a directory for temporary files to itself: a server that starts removes those of all others of its user from `/tmp`.
+    """
+    temporary = host.data_dir / "tmp"
+    host.make_dir(temporary)
     common: tuple[str, ...] = (
         f"--datadir={target}",
+        f"--tmpdir={temporary}",
         "--innodb-log-file-size=8M",
         "--innodb-buffer-pool-size=16M",
         "--skip-name-resolve",

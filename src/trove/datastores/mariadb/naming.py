@@ -8,11 +8,9 @@ Multilingual Plane in a user's name) or never matches (a host name while names a
 import re
 import unicodedata
 from bisect import bisect_right
-from ipaddress import IPv4Address, ip_address
 
 from trove.core.accounts import Database, User
 from trove.core.errors import InvalidInput
-from trove.datastores.mariadb import collations
 
 SYSTEM_DATABASES = frozenset({"mysql", "information_schema", "performance_schema", "sys", "lost+found"})
 SYSTEM_USERS = frozenset({"os_admin", "root", "mariadb.sys", "mysql", "public"})
@@ -74,7 +72,10 @@ def check_database_name(name: str) -> None:
 def check_database(database: Database) -> None:
     """Raise `InvalidInput` naming the field unless MariaDB will create this database."""
     check_database_name(database.name)
-    collations.check(database.character_set, database.collate)
+    if database.character_set is not None or database.collate is not None:
+        from trove.datastores.mariadb import collations  # noqa: PLC0415  a guest seldom needs it
+
+        collations.check(database.character_set, database.collate)
 
 
 def check_grantable(database: str) -> None:
@@ -162,6 +163,8 @@ def _matches_some_address(host: str) -> bool:
 
 def _is_address(text: str) -> bool:
     """Tell whether `text` is an address in the very form in which the server writes it."""
+    from ipaddress import ip_address  # noqa: PLC0415
+
     try:
         return str(ip_address(text)) == text
     except ValueError:
@@ -169,6 +172,8 @@ def _is_address(text: str) -> bool:
 
 
 def _network_matches(address: str, mask: str) -> bool:
+    from ipaddress import IPv4Address  # noqa: PLC0415
+
     try:
         return int(IPv4Address(address)) & int(IPv4Address(mask)) == int(IPv4Address(address))
     except ValueError:

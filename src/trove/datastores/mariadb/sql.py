@@ -24,6 +24,13 @@ class Session:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
+    @property
+    def server_version(self) -> str:
+        """Return the version number that the server greeted with, such as `10.11.19`."""
+        greeting = str(self._connection.get_server_info()).removeprefix("5.5.5-")  # which MariaDB 10 puts before it
+        found = re.match(r"[0-9.]+", greeting)
+        return found.group() if found else greeting
+
     def run(self, statement: str, *values: object) -> Sequence[tuple[Any, ...]]:
         """Run one statement and return its rows; `values` fill its `%s` (a tuple becomes a list in parentheses).
 
@@ -37,6 +44,11 @@ class Session:
     def account(self, name: str, host: str) -> str:
         """Return a user as SQL writes it: 'name'@'host'. For statements without `values`."""
         return f"{self._connection.escape(name)}@{self._connection.escape(host)}"
+
+
+def load_client() -> None:
+    """Load the client library now: a tenant waits for the first connection, and not for the server's start before it."""
+    import pymysql  # noqa: F401, PLC0415
 
 
 @contextlib.contextmanager

@@ -14,11 +14,12 @@ from trove.core.flavors import Flavor
 from trove.core.ids import new_id
 from trove.core.instances import Access, Instance, NewInstance
 from trove.core.json import JSON
-from trove.core.quotas import Resource
-from trove.core.status import ServerStatus, Task
+from trove.core.quotas import charge
+from trove.core.status import ServerStatus
+from trove.core.transitions import Event
 from trove.datastores import registry
 from trove.datastores.contract import ConfigInputs, Facet, Spec
-from trove.operations.booking import book, quota_defaults, swap_task
+from trove.operations.booking import book, commit_reserved, conclude, need_room, quota_defaults, release_reserved
 from trove.operations.doors import Doors
 from trove.operations.guest_jobs import await_serving, forget_job, run_job
 from trove.operations.instance.bootstrap import guest_files
@@ -29,9 +30,6 @@ from trove.store.session import Tx
 
 KIND = "instance.create"
 KEY_BYTES = 32
-
-OURS = (Task.BUILDING, Task.NONE)
-"""Tasks in which the end of a build is shown: NONE after its status was reset; anything else belongs to a deletion."""
 
 T = TypeVar("T")
 
@@ -58,9 +56,11 @@ class CreateInstance:
 def start(doors: Doors, caller: Caller, request: CreateInstance) -> Instance:
     """Check the request, book the instance, its quota and its operation together, and announce it.
 
-    Raises `InvalidInput`, `NotFound` (datastore), `QuotaExceeded`, `Unsupported`; after any of them nothing is left.
+    Raises `InvalidInput`, `NotFound` (datastore), `QuotaExceeded`, `Unsupported`, `Overloaded`; after any of them nothing is
+    left.
     """
     with doors.database.reading() as tx:
+        need_room(tx, doors.settings.limits)
         version = datastores.resolve(
             tx,
             type=request.datastore_type,
@@ -83,29 +83,37 @@ def flow(work: Work) -> Any:
     return line(
         work,
         step(work, ensure_port, waiting_for="the address", undo=remove_port),
-        step(work, ensure_volume, waiting_for="the volume", undo=remove_volume),
+        step(
+            work,
+            ensure_volume,
+            waiting_for="the volume",
+            undo=remove_volume,
+            timeout_s=work.doors.settings.volume_timeout_s,
+        ),
         step(work, ensure_server, waiting_for="the server", undo=remove_server),
         step(work, prepare_database, waiting_for="the guest agent to prepare the database"),
     )
 
 
 def succeed(tx: Tx, work: Work) -> None:
-    """Show the instance as ACTIVE, in the transaction that ends the operation."""
-    instance_id = work.operation.resource_id
-    if swap_task(tx, instance_id, was=OURS, to=Task.NONE):
-        instances.record_server(tx, instance_id, fence=work.fence, server_status=ServerStatus.ACTIVE)
-        instances.clear_fault(tx, instance_id)
+    """Show the instance as ACTIVE and count it as used, in the transaction that ends the operation."""
+    shown = conclude(tx, work, Event.BUILT)
+    if shown:
+        instances.clear_fault(tx, work.operation.resource_id)
+    _settle(tx, work, there=shown)
 
 
 def fail(tx: Tx, work: Work, error: TroveError) -> None:
     """Show the instance as ERROR with its fault, in the transaction that ends the operation.
 
-    Its quota stays until it is deleted.
+    It counts as used until it is deleted.
     """
     instance_id = work.operation.resource_id
-    if swap_task(tx, instance_id, was=OURS, to=Task.FAILED):
+    shown = conclude(tx, work, Event.BUILD_FAILED)
+    if shown:
         instances.forget_server(tx, instance_id, fence=work.fence, server_status=ServerStatus.ERROR)
         instances.record_fault(tx, instance_id, error.message, f"Operation {work.operation.id}", fence=work.fence)
+    _settle(tx, work, there=shown)
 
 
 def ensure_port(work: Work) -> None:
@@ -217,6 +225,13 @@ def check_accounts(spec: Spec, databases: Sequence[Database], users: Sequence[Us
     _refuse_doubles("users", [f"{user.name}@{user.host}" for user in users])
 
 
+def _settle(tx: Tx, work: Work, *, there: bool) -> None:
+    if there or instances.exists(tx, work.operation.resource_id):
+        commit_reserved(tx, work)
+    else:
+        release_reserved(tx, work)
+
+
 def _config(work: Work, instance: Instance) -> str:
     version, flavor = instance.datastore_version, work.doors.cloud.flavor(instance.flavor_id)
     inputs = ConfigInputs(instance_id=instance.id, version=version.version, ram_mib=flavor.ram_mib)
@@ -277,8 +292,8 @@ def _book(
     tx: Tx, doors: Doors, caller: Caller, request: CreateInstance, version: DatastoreVersion, flavor: Flavor
 ) -> tuple[Instance, str]:
     size = request.volume_size_gib
-    deltas = {Resource.INSTANCES: 1, Resource.RAM: flavor.ram_mib, Resource.VOLUMES: size or 0}
-    quotas.reserve(tx, caller.project_id, deltas, quota_defaults(doors.settings.limits))
+    charges = charge(ram_mib=flavor.ram_mib, volume_gib=size)
+    quotas.reserve(tx, caller.project_id, charges, quota_defaults(doors.settings.limits))
     instance = instances.insert(
         tx,
         NewInstance(
@@ -308,5 +323,6 @@ def _book(
             "availability_zone": request.availability_zone,
         },
         secrets={"users": [user.to_json() for user in request.users]},
+        reserved=charges,
     )
     return instance, operation.id

@@ -4,8 +4,8 @@ from typing import Any
 
 from trove.core.callers import Caller
 from trove.core.errors import Forbidden, NotFound, TroveError
-from trove.core.status import Task
-from trove.operations.booking import book, cancel_unfinished, swap_task
+from trove.core.transitions import Event
+from trove.operations.booking import book, cancel_unfinished, conclude, reserved_by_others
 from trove.operations.doors import Doors
 from trove.operations.sight import instance_of, need_single
 from trove.operations.steps import line, step
@@ -14,7 +14,6 @@ from trove.store import guests, instances, quotas
 from trove.store.session import Tx
 
 KIND = "instance.delete"
-DELETABLE = frozenset(Task) - {Task.DELETING, Task.DELETED}
 
 
 def start(doors: Doors, caller: Caller, instance_id: str) -> None:
@@ -31,7 +30,7 @@ def _book(tx: Tx, doors: Doors, caller: Caller, instance_id: str) -> str:
     if instance.replicas:
         raise Forbidden(f"Instance {instance.id} has replicas: {', '.join(instance.replicas)}. Delete or detach them first.")
     need_single(instance, caller)
-    instances.start_task(tx, instance.id, to=Task.DELETING, allowed=DELETABLE)
+    instances.apply(tx, instance.id, Event.DELETE_ACCEPTED)
     cancel_unfinished(tx, instance.id, but=KIND)
     return book(tx, caller, instance, KIND, timeout_s=doors.settings.delete_timeout_s).id
 
@@ -57,13 +56,16 @@ def succeed(tx: Tx, work: Work) -> None:
     guests.forget(tx, instance_id)
     instances.clear_fault(tx, instance_id)
     instances.mark_deleted(tx, instance_id, fence=work.fence)
-    quotas.release(tx, work.operation.project_id, charges)
+    # What its creation still holds reserved was never counted as used; that ends with the creation.
+    held = reserved_by_others(tx, work)
+    used = {resource: max(0, amount - held.get(resource, 0)) for resource, amount in charges.items()}
+    quotas.release(tx, work.operation.project_id, used)
 
 
 def fail(tx: Tx, work: Work, error: TroveError) -> None:
     """Show the instance as ERROR with what could not be freed; it can be deleted again."""
-    instance_id = work.operation.resource_id
-    if swap_task(tx, instance_id, was=(Task.DELETING,), to=Task.FAILED):
+    if conclude(tx, work, Event.DELETE_FAILED):
+        instance_id = work.operation.resource_id
         instances.record_fault(tx, instance_id, error.message, f"Operation {work.operation.id}", fence=work.fence)
 
 

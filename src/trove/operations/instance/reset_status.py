@@ -4,6 +4,7 @@ from trove.core.callers import Caller
 from trove.core.clock import utcnow
 from trove.core.instances import Heartbeat
 from trove.core.status import ServiceStatus, Task
+from trove.core.transitions import Event
 from trove.operations.booking import cancel_unfinished
 from trove.operations.doors import Doors
 from trove.operations.instance import delete
@@ -11,19 +12,24 @@ from trove.operations.sight import instance_of
 from trove.store import guests, instances
 from trove.store.session import Tx
 
+CANCELLED = "The status was reset while the instance was being built: the build was cancelled."
+
 
 def start(doors: Doors, caller: Caller, instance_id: str) -> None:
-    """Set the task to NONE and the service to unknown until the next heartbeat, and cancel what runs, except a deletion.
+    """Let go of the instance, say of its service unknown until the next heartbeat, and cancel what runs, except a deletion.
 
-    Raises `NotFound`. May run twice.
+    What was being built or deleted shows ERROR, can be deleted (again), and is written over by nothing that still ran for it
+    but the reason why its build or deletion failed. Raises `NotFound`. May run twice.
     """
     doors.database.run(_reset, caller, instance_id)
 
 
 def _reset(tx: Tx, caller: Caller, instance_id: str) -> None:
     instance = instance_of(tx, caller, instance_id)
+    was = instances.apply(tx, instance.id, Event.STATUS_RESET)
     cancel_unfinished(tx, instance.id, but=delete.KIND)
-    instances.end_task(tx, instance.id, Task.NONE, fence=None)
+    if was is Task.BUILDING:
+        instances.record_fault(tx, instance.id, CANCELLED, f"Request {caller.request_id}")
     guests.apply_heartbeats(
         tx,
         [

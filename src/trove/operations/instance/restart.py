@@ -4,13 +4,14 @@ from typing import Any
 
 from trove.core.callers import Caller
 from trove.core.errors import CloudError, TroveError
-from trove.core.status import IDLE_TASKS, ServerStatus, Task
+from trove.core.status import ServerStatus
+from trove.core.transitions import Event
 from trove.datastores import registry
 from trove.datastores.contract import ConfigInputs
-from trove.operations.booking import book, swap_task
+from trove.operations.booking import book, conclude, need_room
 from trove.operations.doors import Doors
 from trove.operations.guest_jobs import await_serving, forget_job, run_job
-from trove.operations.sight import instance_of, need_actionable, need_single
+from trove.operations.sight import instance_of, need_single
 from trove.operations.steps import line, step
 from trove.operations.work import Work
 from trove.store import instances
@@ -20,15 +21,18 @@ KIND = "instance.restart"
 
 
 def start(doors: Doors, caller: Caller, instance_id: str) -> None:
-    """Accept the restart. Raises `NotFound`, `NotReady` naming the state, `Unsupported` for a cluster's member."""
+    """Accept the restart.
+
+    Raises `NotFound`, `NotReady` naming the state, `Unsupported` for a cluster's member, `Overloaded`.
+    """
     doors.announcer.announce(doors.database.run(_book, doors, caller, instance_id))
 
 
 def _book(tx: Tx, doors: Doors, caller: Caller, instance_id: str) -> str:
+    need_room(tx, doors.settings.limits)
     instance = instance_of(tx, caller, instance_id)
     need_single(instance, caller)
-    need_actionable(instance)
-    instances.start_task(tx, instance.id, to=Task.REBOOTING, allowed=IDLE_TASKS)
+    instances.apply(tx, instance.id, Event.RESTART_ACCEPTED)
     return book(tx, caller, instance, KIND, timeout_s=doors.settings.restart_timeout_s).id
 
 
@@ -36,20 +40,20 @@ def flow(work: Work) -> Any:
     """Return the flow of a restart."""
     return line(
         work,
-        step(work, ensure_running, waiting_for="the server to run"),
+        step(work, ensure_running, waiting_for="the server to run", timeout_s=work.doors.settings.reboot_timeout_s),
         step(work, restart_database, waiting_for="the guest agent to restart the database"),
     )
 
 
 def succeed(tx: Tx, work: Work) -> None:
     """Show the instance as ACTIVE again, in the transaction that ends the operation."""
-    if swap_task(tx, work.operation.resource_id, was=(Task.REBOOTING,), to=Task.NONE):
+    if conclude(tx, work, Event.RESTARTED):
         instances.clear_fault(tx, work.operation.resource_id)
 
 
 def fail(tx: Tx, work: Work, error: TroveError) -> None:
     """Let go of the instance and keep the fault: what its database server does, its guest reports."""
-    if swap_task(tx, work.operation.resource_id, was=(Task.REBOOTING,), to=Task.NONE):
+    if conclude(tx, work, Event.RESTART_FAILED):
         instances.record_fault(
             tx, work.operation.resource_id, error.message, f"Operation {work.operation.id}", fence=work.fence
         )
