@@ -1,7 +1,7 @@
 """Whatever dies, fails, is lost or comes twice, and whenever: every kind of operation ends as it should, and nothing is left.
 
 The crash test-kit rehearses each kind in the catalogue by itself; a new kind needs no new test here.
-`TROVE_TEST_CRASHES=all` tries every single death of every variant, which takes several minutes.
+Every single death of every variant is tried, which takes minutes; `TROVE_TEST_CRASHES=some` samples where there are many.
 """
 
 import logging
@@ -25,7 +25,7 @@ from trove.store import instances, operations
 from trove.store.session import Tx
 from trove.workflow import crash
 
-COMPLETE = os.environ.get("TROVE_TEST_CRASHES") == "all"
+COMPLETE = os.environ.get("TROVE_TEST_CRASHES") != "some"
 
 
 @pytest.fixture
