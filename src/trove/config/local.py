@@ -35,6 +35,8 @@ OPTS = [
         "beyond fails with `No valid host`.",
     ),
     cfg.ListOpt(
-        "agent_command", default=[], help="Words of the command that starts a guest agent; empty starts it with the Python of the control plane."
+        "agent_command",
+        default=[],
+        help="Words of the command that starts a guest agent; empty starts it with the Python of the control plane.",
     ),
 ]
