@@ -10,6 +10,7 @@ import pytest
 from tests.support.disturbed_work import work_while
 from tests.support.stack import Stack, await_value, processes_naming, stack
 
+from trove.cloud.local.locking import is_locked
 from trove.cmd.local import processes
 
 pytestmark = pytest.mark.xdist_group("several-task-managers")
@@ -61,14 +62,19 @@ def test_one_that_stood_still_past_its_lease_writes_nothing_when_it_wakes_up() -
 
 
 def _put_to_sleep(own: Stack, pid: int) -> None:
-    """Stop a process outside of its transactions: SQLite would let nobody else write until it goes on."""
+    """Stop a process outside of its transactions and of the cloud's verbs.
+
+    SQLite would let nobody else write until it goes on, and the local cloud nobody else touch the instance. That is what
+    trove-local's watchdog is for, which is off here.
+    """
     while True:
         os.kill(pid, signal.SIGSTOP)
         database = sqlite3.connect(own.root / "trove.sqlite", timeout=0.5, isolation_level=None)
         with closing(database), suppress(sqlite3.OperationalError):
             database.execute("BEGIN IMMEDIATE")
             database.execute("ROLLBACK")
-            return
+            if not any(is_locked(path) for path in (own.root / "cloud" / "locks").glob("*.lock")):
+                return
         os.kill(pid, signal.SIGCONT)
 
 

@@ -31,7 +31,7 @@ from trove.cloud.local.records import (
 from trove.cloud.local.servers import run_directory
 from trove.cloud.local.settings import DEFAULT_PACKAGES, HostPackages, LocalCloudSettings
 from trove.cloud.local.users import Users
-from trove.core.errors import CloudError, InvalidInput
+from trove.core.errors import CloudError, InvalidInput, Unavailable
 
 
 @pytest.fixture
@@ -87,6 +87,14 @@ def test_a_lock_excludes_although_its_file_is_removed_each_time(place: Path) -> 
     for thread in threads:
         thread.join()
     assert most == 1
+
+
+def test_a_lock_that_somebody_keeps_is_waited_for_with_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    with locked(path), pytest.raises(Unavailable, match=r"a\.lock"), locked(path, timeout_s=0.05):
+        pass
+    with locked(path, shared=True), locked(path, shared=True, timeout_s=0.05):
+        pass
 
 
 def test_records_are_private_and_whole(place: Path) -> None:

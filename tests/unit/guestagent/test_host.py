@@ -67,6 +67,9 @@ def test_another_agent_finds_the_server(host: SandboxedHost, settings: HostSetti
     host.start_server(Command(argv=("/bin/sleep", "600")))
     assert SandboxedHost(settings).server_pid() == host.server_pid()
     (host.private_dir / "server.json").unlink()
+    environment = Path(f"/proc/{host.server_pid()}/environ")
+    # The kernel lets us go on from posix_spawn shortly before it tells the environment of the new program.
+    wait_for(environment.read_bytes, "the environment of the server")
     assert SandboxedHost(settings).server_pid() == host.server_pid()
 
 

@@ -2,18 +2,24 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trove.core.errors import Unavailable
+
+WAIT_S = 60.0
+"""How long to wait for a lock: a holder that is stopped or hangs must not make everybody wait for ever in silence."""
+
 
 @contextmanager
-def locked(path: Path, *, remove: bool = False, shared: bool = False) -> Iterator[None]:
+def locked(path: Path, *, remove: bool = False, shared: bool = False, timeout_s: float = WAIT_S) -> Iterator[None]:
     """Hold `path` against all threads and processes, or with `shared` against those that want it alone.
 
-    With `remove` the file goes when the lock is released.
+    With `remove` the file goes when the lock is released. Raises `Unavailable` when it cannot be had within `timeout_s`.
     """
-    descriptor = _acquire(path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    descriptor = _await(path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout_s)
     try:
         yield
     finally:
@@ -49,6 +55,21 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _await(path: Path, how: int, timeout_s: float) -> int:
+    deadline = time.monotonic() + timeout_s
+    pause_s = 0.001
+    while True:
+        try:
+            return _acquire(path, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"Another process has been holding the lock {path.name} of the local cloud for more than {timeout_s:.0f} s."
+                ) from None
+        time.sleep(pause_s)
+        pause_s = min(0.05, pause_s * 1.5)
 
 
 def _acquire(path: Path, how: int) -> int:

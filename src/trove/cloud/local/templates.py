@@ -43,7 +43,7 @@ class Templates:
         found = self.find(manager, version)
         if found is not None:
             return found
-        with locked(self._locks / "templates.lock"):
+        with locked(self._locks / "templates.lock", timeout_s=2 * MAKE_TIMEOUT_S):
             found = self.find(manager, version)
             if found is not None:
                 return found
@@ -57,12 +57,12 @@ class Templates:
 
     def abandon(self) -> None:
         """Remove what is half made, and whatever still makes it; waits for a template that is being made in earnest."""
-        with locked(self._locks / "templates.lock"):
+        with locked(self._locks / "templates.lock", timeout_s=2 * MAKE_TIMEOUT_S):
             self._clean()
 
     def delete_all(self) -> None:
         """Remove all templates and whatever makes one."""
-        with locked(self._locks / "templates.lock"):
+        with locked(self._locks / "templates.lock", timeout_s=2 * MAKE_TIMEOUT_S):
             self._clean()
             for path in self._directory.iterdir():
                 remove_tree(path)
