@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trove.cloud.contract import VolumeInfo
 from trove.cloud.local.commands import must, need_program, run
+from trove.cloud.local.growth import grow_mounted, grow_unmounted
 from trove.cloud.local.locking import locked, try_locked
 from trove.cloud.local.mounts import is_mounted, mounts, propagates, share
 from trove.cloud.local.processes import wait_until
@@ -66,6 +67,28 @@ class Volumes:
         created = self.find(instance_id)
         assert created is not None
         return created
+
+    def check_growth(self, instance_id: str, *, size_gib: int) -> None:
+        """Raise `CloudError` unless the disk has room for a volume of this size instead of the one that is there."""
+        image = self.home(instance_id) / "volume.img"
+        volume = self.find(instance_id)
+        assert volume is not None
+        present = image.stat().st_size if self.enforced(instance_id) else volume.size_gib * GIB
+        if size_gib * GIB > present:
+            self._check_room(size_gib * GIB - present)
+
+    def grow(self, instance_id: str, *, size_gib: int) -> None:
+        """Make a volume larger, mounted or not, for which `check_growth` found room. May run twice. Raises `CloudError`."""
+        volume = self.find(instance_id)
+        assert volume is not None
+        home = self.home(instance_id)
+        image = home / "volume.img"
+        if self.enforced(instance_id):
+            if image.stat().st_size < size_gib * GIB:
+                os.truncate(image, size_gib * GIB)
+            grow = grow_mounted if is_mounted(home / "mount") else grow_unmounted
+            grow(image)
+        write_record(home / "volume.json", {"size_gib": size_gib, "type": volume.type})
 
     def attached(self, instance_id: str) -> bool:
         """Tell whether a volume is mounted, which one that is a directory always is."""
