@@ -41,7 +41,7 @@ def grow_unmounted(image: Path) -> None:
 
 
 def grows_mounted(directory: Path) -> bool:
-    """Tell whether a mounted file system can grow below `directory`, by trying one of 8 MiB: some machines forbid it to root."""
+    """Tell whether a mounted file system can grow below `directory`, by trying: some machines forbid it even to root."""
     home = directory / f".probe-{os.getpid()}-{os.urandom(4).hex()}"
     image, mount = home / "probe.img", home / "mount"
     try:

@@ -25,7 +25,7 @@ from trove.operations.guest_jobs import await_serving, forget_job, run_job
 from trove.operations.instance.bootstrap import guest_files
 from trove.operations.steps import line, step
 from trove.operations.work import Work
-from trove.store import datastores, guests, instances, quotas
+from trove.store import datastores, guests, instances, operations, quotas
 from trove.store.session import Tx
 
 KIND = "instance.create"
@@ -188,6 +188,7 @@ def remove_server(work: Work) -> None:
     work.doors.cloud.delete_server(work.operation.resource_id)
     work.doors.admission.expel(work.operation.resource_id)
     with work.doors.database.transaction() as tx:
+        operations.check(tx, work.fence)
         guests.forget(tx, work.operation.resource_id)
 
 
