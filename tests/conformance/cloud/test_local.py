@@ -15,6 +15,8 @@ from tests.support.clouds import eventually, is_root, make_settings, make_spec, 
 
 from trove.cloud.contract import NicRequest
 from trove.cloud.local import LocalCloud, volumes
+from trove.cloud.local.growth import grow_unmounted
+from trove.cloud.local.locking import locked
 from trove.cloud.local.mounts import is_mounted
 from trove.core.errors import CloudError, Unavailable, Unsupported
 from trove.core.ids import new_id
@@ -242,6 +244,31 @@ def test_a_volume_that_somebody_else_uses_is_not_grown_under_him(root_loop: Form
     assert root_loop.cloud.find_server(one).status is ServerStatus.ACTIVE
     root_loop.cloud.grow_volume(one, size_gib=2)
     assert root_loop.cloud.find_volume(one).size_gib == 2
+
+
+def test_a_file_system_that_is_mounted_anywhere_is_never_changed_as_if_it_were_not(root_loop: Form) -> None:
+    one = boot(root_loop)
+    with pytest.raises(Unavailable, match="in use by /dev/loop"):
+        grow_unmounted(root_loop.root / "volumes" / one / "volume.img")
+
+
+def test_a_program_that_outlived_its_cloud_ends_its_work_on_a_file_system_before_anybody_else_touches_it(
+    root_loop: Form,
+) -> None:
+    one = boot(root_loop)
+    before = root_loop.cloud.process_info(one)
+    image = root_loop.root / "volumes" / one / "volume.img"
+    with locked(image.with_name("growing.lock")):
+        with pytest.raises(Unavailable, match="being grown"):
+            root_loop.cloud.grow_volume(one, size_gib=2)
+        assert root_loop.cloud.process_info(one) == before
+        root_loop.cloud.stop_server(one, timeout_s=20)
+        with pytest.raises(Unavailable, match="being grown"):
+            root_loop.cloud.start_server(one)
+        with pytest.raises(Unavailable, match="being grown"):
+            grow_unmounted(image)
+    root_loop.cloud.grow_volume(one, size_gib=2)
+    assert root_loop.cloud.start_server(one).status is ServerStatus.ACTIVE
 
 
 def test_a_volume_larger_than_the_disk_is_refused_and_nothing_is_stopped(local: Form) -> None:
