@@ -5,7 +5,10 @@ import re
 import pytest
 from tests.support.http_api import PROJECT
 
+from trove.core.quotas import Resource
 from trove.core.status import ServiceStatus
+from trove.store import quotas
+from trove.store.tables import instances as rows
 
 UNKNOWN = "11111111-2222-4333-8444-555555555555"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -235,6 +238,15 @@ def test_restart(api, argument):
         [],
         "restart",
         {"resize": None},
+        {"resize": {"volume": {"size": 3}, "flavorRef": "3"}},
+        {"resize": {"volume": {"size": 3}, "speed": 1}},
+        {"resize": {"speed": 1}},
+        {"resize": {"volume": {}}},
+        {"resize": {"volume": {"size": 0}}},
+        {"resize": {"volume": {"size": "big"}}},
+        {"resize": {"volume": {"size": 2.5}}},
+        {"resize": {"flavorRef": ""}},
+        {"resize": {"flavorRef": None}},
     ],
 )
 def test_wrong_actions_are_bad_requests(api, body):
@@ -244,9 +256,6 @@ def test_wrong_actions_are_bad_requests(api, body):
 @pytest.mark.parametrize(
     "body",
     [
-        {"resize": {"volume": {"size": 3}}},
-        {"resize": {"volume": 3}},
-        {"resize": {"flavorRef": "3"}},
         {"promote_to_replica_source": {}},
         {"eject_replica_source": {}},
         {"reset_password": {}},
@@ -254,6 +263,84 @@ def test_wrong_actions_are_bad_requests(api, body):
 )
 def test_actions_of_later_versions_say_so(api, body):
     error(api.post(f"/instances/{api.active()}/action", body), 501, "notImplemented")
+
+
+@pytest.mark.parametrize("volume", [{"size": 3}, {"size": "3"}, 3])
+def test_a_volume_grows(api, volume):
+    instance_id = api.active()
+    path = f"/instances/{instance_id}"
+    result = api.post(f"{path}/action", {"resize": {"volume": volume}})
+    assert (result.status_code, result.text) == (202, "")
+    shown = api.get(path).json["instance"]
+    assert (shown["status"], shown["volume"]["size"]) == ("RESIZE", 2)
+    (operation,) = api.get(f"{path}/operations").json["operations"]
+    assert (operation["kind"], operation["state"]) == ("instance.resize_volume", "PENDING")
+    assert api.announcer.announced == [operation["id"]]
+    again = api.post(f"{path}/action", {"resize": {"volume": 4}})
+    assert "RESIZE" in error(again, 422, "unprocessableEntity")
+
+
+@pytest.mark.parametrize("flavor", ["3", 3, "http://h/flavors/3"])
+def test_a_flavor_changes(api, flavor):
+    instance_id = api.active()
+    path = f"/instances/{instance_id}"
+    result = api.post(f"{path}/action", {"resize": {"flavorRef": flavor}})
+    assert (result.status_code, result.text) == (202, "")
+    shown = api.get(path).json["instance"]
+    assert (shown["status"], shown["flavor"]["id"]) == ("RESIZE", "2")
+    (operation,) = api.get(f"{path}/operations").json["operations"]
+    assert operation["kind"] == "instance.resize_flavor"
+    assert "RESIZE" in error(api.post(f"{path}/action", {"restart": {}}), 422, "unprocessableEntity")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "key", "word"),
+    [
+        ({"volume": {"size": 2}}, 400, "badRequest", "more than the 2 GiB"),
+        ({"volume": {"size": 1}}, 400, "badRequest", "more than the 2 GiB"),
+        ({"volume": {"size": 11}}, 413, "overLimit", "10 GiB"),
+        ({"volume": {"size": "9" * 40}}, 413, "overLimit", "10 GiB"),
+        ({"flavorRef": "2"}, 400, "badRequest", "already"),
+        ({"flavorRef": "999"}, 400, "badRequest", "999"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused_and_nothing_is_begun(api, wanted, code, key, word):
+    instance_id = api.active()
+    assert word in error(api.post(f"/instances/{instance_id}/action", {"resize": wanted}), code, key)
+    assert api.get(f"/instances/{instance_id}").json["instance"]["status"] == "ACTIVE"
+    assert api.get(f"/instances/{instance_id}/operations").json == {"operations": []}
+    assert api.announcer.announced == []
+
+
+@pytest.mark.parametrize(("wanted", "what"), [({"volume": 3}, "volumes"), ({"flavorRef": "3"}, "ram")])
+def test_a_size_beyond_the_quota_is_refused_by_name(api, wanted, what):
+    with api.doors.database.transaction() as tx:
+        quotas.set_limit(tx, PROJECT, Resource(what), 0)
+    instance_id = api.active()
+    assert what in error(api.post(f"/instances/{instance_id}/action", {"resize": wanted}), 413, "overLimit")
+    assert api.get(f"/instances/{instance_id}").json["instance"]["status"] == "ACTIVE"
+
+
+@pytest.mark.parametrize("wanted", [{"volume": 3}, {"flavorRef": "3"}])
+def test_only_what_is_there_idle_and_single_is_resized(api, wanted):
+    body = {"resize": wanted}
+    foreign = api.active(project_id="p2", guest=False)
+    error(api.post(f"/instances/{foreign}/action", body), 404, "itemNotFound")
+    building = api.insert()
+    assert "BUILD" in error(api.post(f"/instances/{building}/action", body), 422, "unprocessableEntity")
+    silent = api.active()
+    api.beat(silent, ServiceStatus.FAILED)
+    assert "failed to spawn" in error(api.post(f"/instances/{silent}/action", body), 422, "unprocessableEntity")
+    member, without = api.active(), api.active()
+    with api.doors.database.transaction() as tx:
+        tx.execute(rows.update().where(rows.c.id == member).values(cluster_id="c1"))
+        tx.execute(rows.update().where(rows.c.id == without).values(volume_size=None))
+    error(api.post(f"/instances/{member}/action", body), 501, "notImplemented")
+    result = api.post(f"/instances/{without}/action", body)
+    if "volume" in wanted:
+        assert "no data volume" in error(result, 400, "badRequest")
+    else:
+        assert result.status_code == 202
 
 
 def test_reset_status_is_for_administrators_and_force_delete_for_members(api):

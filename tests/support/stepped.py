@@ -48,6 +48,8 @@ SETTINGS = Settings(
     build_timeout_s=30.0,
     restart_timeout_s=30.0,
     delete_timeout_s=30.0,
+    resize_timeout_s=30.0,
+    revert_timeout_s=30.0,
 )
 ROUNDS = 100
 """More sweeps than any operation may need."""

@@ -36,13 +36,14 @@ class PortInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerInfo:
-    """A server as the cloud knows it. `fault` is the cloud's own text when `status` is ERROR."""
+    """A server as the cloud knows it. `fault` is the cloud's own text when `status` is ERROR; `flavor_id` None is unknown."""
 
     id: str
     instance_id: str
     name: str
     status: ServerStatus
     fault: str | None = None
+    flavor_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +112,21 @@ class Cloud(Protocol):
 
     def stop_server(self, instance_id: str, *, timeout_s: float) -> None:
         """Stop a server cleanly (database server first); data stays. May run twice."""
+
+    def resize_server(self, instance_id: str, flavor: Flavor) -> ServerInfo:
+        """Give the server the size of `flavor`; its data stays. May run twice.
+
+        The configuration of its database server must fit the smaller of both sizes meanwhile. Raises `NotFound`; `CloudError`
+        when there is no room for it, and the server is then as large as before.
+        """
+
+    def grow_volume(self, instance_id: str, *, size_gib: int) -> VolumeInfo:
+        """Make the instance's data volume at least `size_gib` large, with its file system; its data stays. May run twice.
+
+        A volume that is as large, or larger, is left as it is: none ever shrinks. Where the cloud cannot do it under a running
+        database server, the server is stopped and started again; who died meanwhile leaves it stopped. Raises `NotFound`;
+        `CloudError` when there is no room for it. Only when this was done does `find_volume` tell the new size.
+        """
 
     def delete_server(self, instance_id: str) -> None:
         """Delete the server. Missing is fine."""

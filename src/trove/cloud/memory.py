@@ -129,7 +129,11 @@ class MemoryCloud:
             if spec.instance_id not in self._ports:
                 raise CloudError(f"Instance {spec.instance_id} has no port; it must be ensured before the server.")
             server = ServerInfo(
-                id=f"server-{spec.instance_id}", instance_id=spec.instance_id, name=spec.name, status=ServerStatus.ACTIVE
+                id=f"server-{spec.instance_id}",
+                instance_id=spec.instance_id,
+                name=spec.name,
+                status=ServerStatus.ACTIVE,
+                flavor_id=spec.flavor.id,
             )
             self._servers[spec.instance_id] = server
             self.specs[spec.instance_id] = spec
@@ -159,6 +163,22 @@ class MemoryCloud:
         """Stop a server; data stays. May run twice. Raises `NotFound`."""
         with self._verb("stop_server", instance_id):
             self._servers[instance_id] = replace(self._server(instance_id), status=ServerStatus.SHUTDOWN)
+
+    def resize_server(self, instance_id: str, flavor: Flavor) -> ServerInfo:
+        """Give the server another flavor. May run twice. Raises `NotFound`."""
+        with self._verb("resize_server", instance_id):
+            server = replace(self._server(instance_id), flavor_id=flavor.id)
+            self._servers[instance_id] = server
+            return server
+
+    def grow_volume(self, instance_id: str, *, size_gib: int) -> VolumeInfo:
+        """Make the volume at least `size_gib` large. May run twice. Raises `NotFound`."""
+        with self._verb("grow_volume", instance_id):
+            volume = self._volumes.get(instance_id)
+            if volume is None:
+                raise NotFound(f"Instance {instance_id} has no volume.")
+            self._volumes[instance_id] = replace(volume, size_gib=max(volume.size_gib, size_gib))
+            return self._volumes[instance_id]
 
     def delete_server(self, instance_id: str) -> None:
         """Delete the server. Missing is fine."""

@@ -223,6 +223,7 @@ def settings(conf: Any) -> Settings:
         heartbeat_expiry_s=conf.agent_heartbeat_expiry,
         build_timeout_s=conf.usage_timeout,
         restart_timeout_s=conf.state_change_wait_time,
+        resize_timeout_s=conf.resize_time_out,
         delete_timeout_s=conf.server_delete_time_out,
         reboot_timeout_s=conf.reboot_time_out,
         volume_timeout_s=conf.volume_time_out,

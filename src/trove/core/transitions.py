@@ -20,6 +20,9 @@ class Event(StrEnum):
     RESTART_ACCEPTED = "restart accepted"
     RESTARTED = "restarted"
     RESTART_FAILED = "restart failed"
+    RESIZE_ACCEPTED = "resize accepted"
+    RESIZED = "resized"
+    RESIZE_FAILED = "resize failed"
     DELETE_ACCEPTED = "delete accepted"
     DELETED = "deleted"
     DELETE_FAILED = "delete failed"
@@ -84,6 +87,13 @@ TRANSITIONS: Mapping[Event, Rule] = {
     ),
     Event.RESTARTED: Rule(targets={Task.REBOOTING: _SERVING}),
     Event.RESTART_FAILED: Rule(targets={Task.REBOOTING: _IDLE}),
+    Event.RESIZE_ACCEPTED: Rule(
+        targets=_from(IDLE_TASKS, Target(task=Task.RESIZING)),
+        servers=frozenset({ServerStatus.ACTIVE}),
+        services=ACTIONABLE_SERVICES,
+    ),
+    Event.RESIZED: Rule(targets={Task.RESIZING: _SERVING}),
+    Event.RESIZE_FAILED: Rule(targets={Task.RESIZING: _IDLE}),
     Event.DELETE_ACCEPTED: Rule(targets=_from(_LIVE - {Task.DELETING}, Target(task=Task.DELETING))),
     # Nothing is left of the instance, whatever was made of its task meanwhile.
     Event.DELETED: Rule(targets=_from(_LIVE, Target(task=Task.DELETED, server=ServerStatus.DELETED))),

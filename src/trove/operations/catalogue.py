@@ -9,7 +9,7 @@ from trove.core.accounts import Database, User
 from trove.core.callers import Caller
 from trove.core.errors import TroveError
 from trove.operations.doors import Doors
-from trove.operations.instance import create, delete, restart
+from trove.operations.instance import create, delete, resize_flavor, resize_volume, restart
 from trove.operations.work import Work
 from trove.store import instances
 from trove.store.session import Tx
@@ -60,8 +60,39 @@ def _restart_it(doors: Doors, caller: Caller, instance_id: str) -> str:
     return instance_id
 
 
+def _grow_its_volume(doors: Doors, caller: Caller, instance_id: str) -> str:
+    with doors.database.reading() as tx:
+        volume = instances.get(tx, instance_id).volume
+    resize_volume.start(doors, caller, instance_id, (volume.size_gib if volume else 0) + 1)
+    return instance_id
+
+
+def _change_its_flavor(doors: Doors, caller: Caller, instance_id: str) -> str:
+    """Accept the change to the next larger flavor, or from the largest to the one before it."""
+    with doors.database.reading() as tx:
+        has = instances.get(tx, instance_id).flavor_id
+    flavors = [flavor.id for flavor in doors.cloud.flavors()]
+    at = flavors.index(has)
+    resize_flavor.start(doors, caller, instance_id, flavors[at + 1 if at + 1 < len(flavors) else at - 1])
+    return instance_id
+
+
 KINDS: Mapping[str, Kind] = {
     create.KIND: Kind(flow=create.flow, succeed=create.succeed, fail=create.fail, cancellable=True, rehearse=_create_another),
     delete.KIND: Kind(flow=delete.flow, succeed=delete.succeed, fail=delete.fail, cancellable=False, rehearse=_delete_it),
+    resize_flavor.KIND: Kind(
+        flow=resize_flavor.flow,
+        succeed=resize_flavor.succeed,
+        fail=resize_flavor.fail,
+        cancellable=True,
+        rehearse=_change_its_flavor,
+    ),
+    resize_volume.KIND: Kind(
+        flow=resize_volume.flow,
+        succeed=resize_volume.succeed,
+        fail=resize_volume.fail,
+        cancellable=False,
+        rehearse=_grow_its_volume,
+    ),
     restart.KIND: Kind(flow=restart.flow, succeed=restart.succeed, fail=restart.fail, cancellable=True, rehearse=_restart_it),
 }

@@ -33,6 +33,7 @@ class Settings:
     heartbeat_expiry_s: float = 90.0
     build_timeout_s: float = 1800.0
     restart_timeout_s: float = 600.0
+    resize_timeout_s: float = 900.0
     delete_timeout_s: float = 600.0
     reboot_timeout_s: float = 120.0
     volume_timeout_s: float = 300.0

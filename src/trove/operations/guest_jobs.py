@@ -31,6 +31,8 @@ FAILED = "FAILED"
 def run_job(work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: str) -> None:
     """Have the guest do a job named after the operation and wait for its end. May run twice: the guest knows the name.
 
+    While the operation is undone the job has a name of its own beside the one that it undoes.
+
     Raises `GuestError` with the guest's words, `CloudError` with the cloud's when the server broke meanwhile, and what
     `Work.check` raises. The job is cast again while nothing is heard of it.
     """
@@ -42,7 +44,7 @@ def run_job(work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: str
 def forget_job(work: Work) -> None:
     """Tell the guest that the end of its job is known, so that it stops repeating it. Losing this does no harm."""
     try:
-        _guest(work).forget_jobs([work.operation.id])
+        _guest(work).forget_jobs([_name(work)])
     except Unavailable:
         LOG.info("The guest of %s will repeat its finished job for a while: the bus is away", work.operation.resource_id)
 
@@ -68,7 +70,7 @@ def _await_job(work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: 
     server_seen = utcnow()
     while True:
         with work.doors.database.reading() as tx:
-            job = guests.job(tx, work.operation.resource_id, work.operation.id)
+            job = guests.job(tx, work.operation.resource_id, _name(work))
             if job is None or job.state not in {DONE, FAILED}:
                 work.check(tx, waiting_for=waiting_for, heard=heard)
         if job is not None:
@@ -90,9 +92,13 @@ def _await_job(work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: 
         work.pause(next(pauses))
 
 
+def _name(work: Work) -> str:
+    return f"{work.operation.id}:undo" if work.pulse.undoing else work.operation.id
+
+
 def _cast(work: Work, kind: str, args: Mapping[str, JSON]) -> None:
     try:
-        _guest(work).start_job(work.operation.id, kind, args)
+        _guest(work).start_job(_name(work), kind, args)
     except Unavailable:
         # Perhaps the broker is there, but lost the guest's queue and user when it died.
         with suppress(Unavailable):

@@ -14,5 +14,11 @@ def instance_of(tx: Tx, caller: Caller, instance_id: str) -> Instance:
 
 def need_single(instance: Instance, caller: Caller) -> None:
     """Raise `Unsupported` for a member of a cluster, which is changed through its cluster, unless an administrator asks."""
-    if instance.cluster_id is not None and not caller.is_admin:
+    if not caller.is_admin:
+        need_no_cluster(instance)
+
+
+def need_no_cluster(instance: Instance) -> None:
+    """Raise `Unsupported` for a member of a cluster, whoever asks."""
+    if instance.cluster_id is not None:
         raise Unsupported(f"Instance {instance.id} belongs to cluster {instance.cluster_id}; act on the cluster.")

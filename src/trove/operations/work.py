@@ -82,13 +82,17 @@ class Work:
     def check(self, tx: Tx, *, waiting_for: str, heard: str, until: datetime | None = None) -> None:
         """Raise `Cancelled`, `DeadlineExceeded` or `Interrupted` when the step must not go on, `TroveError` when condemned.
 
-        `until` is a deadline of what is waited for, where it is nearer than those of the step and the operation.
+        `until` is a deadline of what is waited for, where it is nearer than those of the step and the operation. Undoing is
+        bound by its own deadline alone: neither a cancellation nor the end of the operation's time ends it.
         """
         self._check_right()
         try:
             cancelled = operation_rows.must_stop(tx, self.fence)
         except Fenced as error:
             raise Interrupted("another runner owns the operation") from error
+        if self.pulse.undoing:
+            self.check_clock(waiting_for=waiting_for, heard=heard, until=until)
+            return
         if self.condemned is not None:
             raise TroveError(self.condemned)
         if cancelled:
@@ -100,7 +104,7 @@ class Work:
         self._check_right()
         began = self.operation.started or self.operation.created
         since = self.pulse.since or began
-        limits = [(self.operation.deadline, began)]
+        limits = [(self.operation.deadline, began)] if self.pulse.undo_until is None else [(self.pulse.undo_until, since)]
         limits += [(limit, since) for limit in (self.pulse.until, until) if limit is not None]
         deadline, since = min(limits)
         if (now := utcnow()) >= deadline:

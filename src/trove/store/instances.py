@@ -230,6 +230,23 @@ def record_server(  # noqa: PLR0913
     _change(tx, instance_id, fence, {name: value for name, value in values.items() if value is not None})
 
 
+def record_size(
+    tx: Tx,
+    instance_id: str,
+    *,
+    fence: Fence,
+    flavor_id: str | None = None,
+    ram_mib: int | None = None,
+    volume_size_gib: int | None = None,
+) -> None:
+    """Store the size that the instance has now; None leaves a value as it is. Quota is the caller's. May run twice.
+
+    Raises `NotFound`, `Fenced`.
+    """
+    values = {"flavor_id": flavor_id, "ram_mib": ram_mib, "volume_size": volume_size_gib}
+    _change(tx, instance_id, fence, {name: value for name, value in values.items() if value is not None})
+
+
 def forget_server(tx: Tx, instance_id: str, *, fence: Fence | None, server_status: ServerStatus | None) -> None:
     """Clear server, volume, addresses and port, when the cloud has them no more. May run twice."""
     gone = dict.fromkeys(("compute_instance_id", "volume_id", "addresses", "port"))

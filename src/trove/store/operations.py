@@ -285,6 +285,11 @@ def reverting(tx: Tx, fence: Fence) -> None:
     _advance(tx, fence, {"state": OperationState.REVERTING})
 
 
+def forget_reserved(tx: Tx, fence: Fence) -> None:
+    """Record that the operation holds no quota any more: it is settled in this transaction already. Raises `Fenced`."""
+    _advance(tx, fence, {"reserved": None})
+
+
 def finish(tx: Tx, fence: Fence, state: OperationState, error: str | None = None) -> None:
     """End the operation as `state` and empty its secrets. May run twice with the same state. Raises `Fenced`."""
     now = utcnow()

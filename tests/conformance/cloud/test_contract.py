@@ -129,3 +129,37 @@ def test_a_server_may_live_without_a_volume(form: Form) -> None:
     assert form.cloud.ensure_server(make_spec(one)).status is ServerStatus.ACTIVE
     destroy(form, one)
     assert form.cloud.leftovers() == Leftovers(servers=(), volumes=(), ports=())
+
+
+def test_a_volume_grows_and_never_shrinks(form: Form) -> None:
+    one = new_id()
+    build(form, one)
+    for size_gib, size_then in ((2, 2), (2, 2), (1, 2)):
+        assert form.cloud.grow_volume(one, size_gib=size_gib).size_gib == size_then
+        volume = form.cloud.find_volume(one)
+        assert (volume.size_gib, volume.attached) == (size_then, True)
+        assert form.cloud.find_server(one).status is ServerStatus.ACTIVE
+    with pytest.raises(NotFound):
+        form.cloud.grow_volume(new_id(), size_gib=2)
+
+
+def test_a_volume_grows_under_a_server_that_is_stopped_and_stays_so(form: Form) -> None:
+    one = new_id()
+    build(form, one)
+    form.cloud.stop_server(one, timeout_s=10)
+    assert form.cloud.grow_volume(one, size_gib=2).size_gib == 2
+    assert form.cloud.find_server(one).status is ServerStatus.SHUTDOWN
+    assert form.cloud.start_server(one).status is ServerStatus.ACTIVE
+
+
+def test_a_server_changes_its_flavor_and_back(form: Form) -> None:
+    one = new_id()
+    build(form, one)
+    old, new = form.cloud.find_server(one).flavor_id, form.cloud.flavors()[1]
+    assert old == form.cloud.flavors()[0].id
+    for flavor in (new, new, form.cloud.flavor(old)):
+        assert form.cloud.resize_server(one, flavor).flavor_id == flavor.id
+        server = form.cloud.find_server(one)
+        assert (server.flavor_id, server.status) == (flavor.id, ServerStatus.ACTIVE)
+    with pytest.raises(NotFound):
+        form.cloud.resize_server(new_id(), new)

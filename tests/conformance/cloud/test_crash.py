@@ -26,6 +26,7 @@ from tests.support.clouds import (
 
 from trove.cloud.contract import Leftovers, NicRequest
 from trove.cloud.local import LocalCloudSettings
+from trove.core.flavors import Flavor
 from trove.core.ids import new_id
 from trove.core.status import ServerStatus
 
@@ -136,6 +137,30 @@ def test_a_stop_or_start_that_died_anywhere_is_completed(place: tuple[LocalCloud
         assert cloud.find_server(one).status is ServerStatus.SHUTDOWN
         assert cloud.start_server(one).status is ServerStatus.ACTIVE
     cloud.close()
+
+
+def test_a_growth_or_a_change_of_flavor_that_died_anywhere_is_completed(place: tuple[LocalCloudSettings, int | None]) -> None:
+    for step in points(60):
+        cloud, one = CloudProcess(place[0], uid=place[1]), new_id()
+        build(cloud, one)
+        data = place[0].state_dir / "volumes" / one / "mount" / "data"
+        eventually((data / "listening").exists, "it listens")
+        (data / "kept").write_text("rows")
+        flavor = cloud.flavor("2")
+
+        def resize(other: Any, one: str = one, flavor: Flavor = flavor) -> None:
+            other.grow_volume(one, size_gib=2)
+            other.resize_server(one, flavor)
+
+        dying(place, step, resize)
+        resize(cloud)
+        assert cloud.start_server(one).status is ServerStatus.ACTIVE
+        assert cloud.find_volume(one).size_gib == 2
+        assert cloud.find_server(one).flavor_id == "2"
+        eventually((data / "kept").exists, f"the data are there after a death in step {step}")
+        destroy(cloud, one)
+        assert cloud.leftovers() == Leftovers(servers=(), volumes=(), ports=())
+        cloud.close()
 
 
 def test_processes_that_allocate_at_once_get_different_things(place: tuple[LocalCloudSettings, int | None]) -> None:

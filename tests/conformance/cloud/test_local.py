@@ -14,9 +14,11 @@ from tests.conformance.cloud.test_contract import build, destroy
 from tests.support.clouds import eventually, is_root, make_settings, make_spec, state_directory
 
 from trove.cloud.contract import NicRequest
-from trove.cloud.local import LocalCloud
+from trove.cloud.local import LocalCloud, volumes
+from trove.cloud.local.growth import grow_unmounted
+from trove.cloud.local.locking import locked
 from trove.cloud.local.mounts import is_mounted
-from trove.core.errors import CloudError, Unsupported
+from trove.core.errors import CloudError, Unavailable, Unsupported
 from trove.core.ids import new_id
 from trove.core.status import ServerStatus
 
@@ -215,6 +217,104 @@ def test_a_full_loop_volume_is_full_for_its_server_only(root_loop: Form) -> None
     assert (root_loop.root / "volumes" / one / "volume.img").stat().st_size == 1024**3
 
 
+def test_a_grown_loop_volume_has_room_for_more_data_and_keeps_what_it_holds(root_loop: Form) -> None:
+    one = boot(root_loop)
+    kept = root_loop.data(one) / "kept"
+    kept.write_bytes(b"rows" * 1000)
+    root_loop.cloud.grow_volume(one, size_gib=3)
+    eventually(root_loop.data(one).is_dir, "the volume is mounted")
+    space = os.statvfs(root_loop.data(one))
+    assert space.f_blocks * space.f_frsize > 2.5 * 1024**3
+    assert kept.read_bytes() == b"rows" * 1000
+    eventually(lambda: root_loop.cloud.process_info(one).server_pid, "the server runs")
+    if root_loop.cloud.capabilities().growth_stops_server:
+        eventually(lambda: (root_loop.data(one) / "starts").read_text() == "xx", "the server is started again")
+        assert (root_loop.data(one) / "clean").read_text() == "x"
+    else:
+        assert (root_loop.data(one) / "starts").read_text() == "x"
+
+
+def test_a_volume_that_somebody_else_uses_is_not_grown_under_him(root_loop: Form) -> None:
+    if not root_loop.cloud.capabilities().growth_stops_server:
+        pytest.skip("this machine grows mounted file systems")
+    one = boot(root_loop)
+    with (root_loop.data(one) / "held").open("wb"), pytest.raises(Unavailable, match="cannot be unmounted"):
+        root_loop.cloud.grow_volume(one, size_gib=2)
+    assert root_loop.cloud.find_volume(one).size_gib == 1
+    assert root_loop.cloud.find_server(one).status is ServerStatus.ACTIVE
+    root_loop.cloud.grow_volume(one, size_gib=2)
+    assert root_loop.cloud.find_volume(one).size_gib == 2
+
+
+def test_a_file_system_that_is_mounted_anywhere_is_never_changed_as_if_it_were_not(root_loop: Form) -> None:
+    one = boot(root_loop)
+    with pytest.raises(Unavailable, match="in use by /dev/loop"):
+        grow_unmounted(root_loop.root / "volumes" / one / "volume.img")
+
+
+def test_a_program_that_outlived_its_cloud_ends_its_work_on_a_file_system_before_anybody_else_touches_it(
+    root_loop: Form,
+) -> None:
+    one = boot(root_loop)
+    before = root_loop.cloud.process_info(one)
+    image = root_loop.root / "volumes" / one / "volume.img"
+    with locked(image.with_name("growing.lock")):
+        with pytest.raises(Unavailable, match="being grown"):
+            root_loop.cloud.grow_volume(one, size_gib=2)
+        assert root_loop.cloud.process_info(one) == before
+        root_loop.cloud.stop_server(one, timeout_s=20)
+        with pytest.raises(Unavailable, match="being grown"):
+            root_loop.cloud.start_server(one)
+        with pytest.raises(Unavailable, match="being grown"):
+            grow_unmounted(image)
+    root_loop.cloud.grow_volume(one, size_gib=2)
+    assert root_loop.cloud.start_server(one).status is ServerStatus.ACTIVE
+
+
+def test_a_volume_larger_than_the_disk_is_refused_and_nothing_is_stopped(local: Form) -> None:
+    one = boot(local)
+    before = local.cloud.process_info(one)
+    with pytest.raises(CloudError, match="no room"):
+        local.cloud.grow_volume(one, size_gib=10**6)
+    assert local.cloud.find_volume(one).size_gib == 1
+    assert local.cloud.process_info(one) == before
+
+
+def test_the_agent_of_a_directory_volume_learns_its_new_size_and_the_server_stays() -> None:
+    with local_form("user-process") as form:
+        one = boot(form)
+        before = form.cloud.process_info(one)
+        form.cloud.grow_volume(one, size_gib=2)
+        assert f"volume_bytes = {2 * 1024**3}" in (form.home(one) / "conf.d" / "host.conf").read_text()
+        eventually(lambda: form.cloud.process_info(one).agent_pid not in {None, before.agent_pid}, "the agent starts again")
+        assert form.cloud.process_info(one).server_pid == before.server_pid
+
+
+def test_a_cloud_that_dies_while_a_volume_grows_is_taken_up_again(root_loop: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = boot(root_loop)
+    (root_loop.data(one) / "kept").write_text("rows")
+
+    def die(_image: Path) -> None:
+        raise CloudDiedError
+
+    def leave(*_words: object, **_more: object) -> None:
+        raise CloudDiedError
+
+    with monkeypatch.context() as patched:
+        for way in ("grow_mounted", "grow_unmounted"):
+            patched.setattr(volumes, way, die)
+        patched.setattr(root_loop.cloud, "_launch", leave)
+        with pytest.raises(CloudDiedError):
+            root_loop.cloud.grow_volume(one, size_gib=2)
+    (root_loop.home(one) / "stop").touch()
+    assert root_loop.cloud.find_volume(one).size_gib == 1
+    assert root_loop.cloud.grow_volume(one, size_gib=2).size_gib == 2
+    root_loop.cloud.start_server(one)
+    eventually((root_loop.data(one) / "kept").exists, "the data are back")
+    space = os.statvfs(root_loop.data(one))
+    assert space.f_blocks * space.f_frsize > 1.5 * 1024**3
+
+
 def test_a_volume_in_use_by_a_stranger_does_not_hold_up_a_delete(root_loop: Form) -> None:
     one = boot(root_loop)
     with (root_loop.data(one) / "held").open("wb"):
@@ -232,6 +332,10 @@ def test_the_flavors_memory_is_a_limit(root_loop: Form) -> None:
     group = base / "trove" / one
     limit = (group / ("memory.max" if version == "v2" else "memory.limit_in_bytes")).read_text()
     assert int(limit) == (256 + 96) * 1024**2
+    larger = root_loop.cloud.flavor("2")
+    root_loop.cloud.resize_server(one, larger)
+    resized = (group / ("memory.max" if version == "v2" else "memory.limit_in_bytes")).read_text()
+    assert int(resized) == (larger.ram_mib + 96) * 1024**2
     members = (group / "cgroup.procs").read_text().split()
     pids = root_loop.cloud.process_info(one)
     assert {str(pids.agent_pid), str(pids.server_pid)} <= set(members)

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,20 @@ def test_what_does_not_fit_is_refused_with_the_figures(servers: Path) -> None:
         capacity.room_for(TINY).__enter__()
     (servers / "one" / "server.json").unlink()
     with capacity.room_for(TINY):
+        pass
+
+
+def test_a_server_that_changes_takes_only_the_difference_and_shrinking_always_fits(servers: Path) -> None:
+    twice = replace(TINY, ram_mib=2 * TINY.ram_mib)
+    capacity = capacity_for(servers, 2)
+    make(servers, "one")
+    with capacity.room_for(twice, instead_of_mib=TINY.ram_mib):
+        pass
+    make(servers, "two")
+    with pytest.raises(CloudError, match="No valid host"):
+        capacity.room_for(twice, instead_of_mib=TINY.ram_mib).__enter__()
+    make(servers, "three")
+    with capacity.room_for(replace(TINY, ram_mib=200), instead_of_mib=TINY.ram_mib):
         pass
 
 

@@ -7,7 +7,6 @@ from trove.core.status import ServerStatus, ServiceStatus, Task, shown_status
 from trove.core.transitions import TRANSITIONS, Event, State, Target, target
 
 NO_VERB_YET = {
-    Task.RESIZING,
     Task.MIGRATING,
     Task.RESTART_REQUIRED,
     Task.PROMOTING,
@@ -72,9 +71,9 @@ def test_a_reset_makes_nothing_usable_that_is_half_built_or_half_deleted() -> No
                 )
 
 
-@pytest.mark.parametrize("event", [Event.BUILT, Event.RESTARTED, Event.RESTART_FAILED])
+@pytest.mark.parametrize("event", [Event.BUILT, Event.RESTARTED, Event.RESTART_FAILED, Event.RESIZED, Event.RESIZE_FAILED])
 def test_what_ends_well_late_changes_nothing_after_a_reset_or_a_deletion(event: Event) -> None:
-    for before in (Task.BUILDING, Task.REBOOTING):
+    for before in (Task.BUILDING, Task.REBOOTING, Task.RESIZING):
         for meanwhile in (Event.STATUS_RESET, Event.DELETE_ACCEPTED):
             now = target(meanwhile, "i", State(task=before)).task
             with pytest.raises(NotReady):
@@ -99,6 +98,8 @@ def test_a_task_without_a_runner_is_never_for_ever() -> None:
         (Event.RESTART_ACCEPTED, State(task=Task.FAILED, server=ServerStatus.ACTIVE), "ERROR"),
         (Event.RESTART_ACCEPTED, State(task=Task.NONE, server=ServerStatus.ERROR), "ERROR"),
         (Event.RESTART_ACCEPTED, State(task=Task.NONE, server=ServerStatus.BUILD), "BUILD"),
+        (Event.RESIZE_ACCEPTED, State(task=Task.RESIZING, server=ServerStatus.ACTIVE), "RESIZE"),
+        (Event.RESIZE_ACCEPTED, State(task=Task.NONE, server=ServerStatus.SHUTDOWN), "SHUTDOWN"),
         (Event.RESTART_ACCEPTED, State(task=Task.NONE, server=ServerStatus.ACTIVE, service=ServiceStatus.NEW), "'new'"),
         (Event.DELETE_ACCEPTED, State(task=Task.DELETING, server=ServerStatus.ACTIVE), "SHUTDOWN"),
         (Event.CREATE_ACCEPTED, State(task=Task.NONE, server=ServerStatus.ACTIVE), "ACTIVE"),
@@ -117,6 +118,9 @@ SEEN = {
     (Event.RESTART_ACCEPTED, Task.NONE): "REBOOT",
     (Event.RESTARTED, Task.REBOOTING): "ACTIVE",
     (Event.RESTART_FAILED, Task.REBOOTING): "ACTIVE",
+    (Event.RESIZE_ACCEPTED, Task.NONE): "RESIZE",
+    (Event.RESIZED, Task.RESIZING): "ACTIVE",
+    (Event.RESIZE_FAILED, Task.RESIZING): "ACTIVE",
     (Event.DELETE_ACCEPTED, Task.BUILDING): "SHUTDOWN",
     (Event.DELETED, Task.DELETING): "SHUTDOWN",
     (Event.DELETE_FAILED, Task.DELETING): "ERROR",

@@ -23,7 +23,7 @@ from tests.support.world import CALLER, request
 from trove.core.errors import CloudBusy, CloudError, TroveError, Unavailable
 from trove.core.operations import Operation
 from trove.core.quotas import Resource
-from trove.operations.instance import create, delete, rename, reset_status, restart
+from trove.operations.instance import create, delete, rename, reset_status, resize_flavor, resize_volume, restart
 from trove.operations.operation import cancel
 from trove.operations.reconcile.round import ReconcileSettings
 from trove.store import instances, operations, quotas
@@ -39,7 +39,17 @@ MOST_INSTANCES = 3
 PATIENCE_S = 400.0
 """Longer than any operation's deadline and the time to undo it."""
 
-VERBS = ("ensure_port", "ensure_volume", "ensure_server", "delete_server", "delete_volume", "delete_port", "find_server")
+VERBS = (
+    "grow_volume",
+    "resize_server",
+    "ensure_port",
+    "ensure_volume",
+    "ensure_server",
+    "delete_server",
+    "delete_volume",
+    "delete_port",
+    "find_server",
+)
 FAULTS = (
     CloudBusy("Too many requests.", retry_after_s=2.0),
     Unavailable("The cloud is away."),
@@ -52,6 +62,7 @@ some = st.integers(min_value=0, max_value=23)
 HAPPENINGS = (
     *("go_on", "deliver") * 4,
     *("create", "delete", "restart", "kill", "freeze", "thaw", "start_task_manager", "let_time_pass") * 2,
+    *("grow", "resize"),
     *("rename", "reset_status", "cancel", "change_quota", "reconcile"),
     *("fail_the_cloud", "lose_a_server", "disturb_a_message", "change_guests"),
 )
@@ -101,6 +112,12 @@ class Service(RuleBasedStateMachine):
 
     def restart(self, number: int) -> None:
         self.ask(number, lambda each: restart.start(self.here.doors, CALLER, each))
+
+    def grow(self, number: int) -> None:
+        self.ask(number, lambda each: resize_volume.start(self.here.doors, CALLER, each, 3 + number % 8))
+
+    def resize(self, number: int) -> None:
+        self.ask(number, lambda each: resize_flavor.start(self.here.doors, CALLER, each, str(1 + number % 4)))
 
     def rename(self, number: int) -> None:
         self.ask(number, lambda each: rename.start(self.here.doors, CALLER, each, f"renamed{number}"))
@@ -211,6 +228,10 @@ class Service(RuleBasedStateMachine):
             for instance_id in instances.live_ids(tx):
                 for resource, amount in instances.charges(tx, instance_id).items():
                     owed[resource] += amount
+            for operation in operations.unfinished(tx, limit=99):
+                # What is created is in the rows already.
+                for name, amount in operation.reserved.items() if operation.kind != create.KIND else ():
+                    owed[Resource(name)] += max(0, amount)
             counted = {each.resource: each.in_use + each.reserved for each in quotas.limits_of(tx, CALLER.project_id, {})}
         assert counted == owed
 
@@ -356,7 +377,12 @@ def here(tmp_path: Path) -> Iterator[SteppedWorld]:
     try:
         with stepped_world(tmp_path) as made:
             made.settings = replace(
-                SETTINGS, build_timeout_s=60.0, restart_timeout_s=60.0, delete_timeout_s=60.0, revert_timeout_s=30.0
+                SETTINGS,
+                build_timeout_s=60.0,
+                restart_timeout_s=60.0,
+                resize_timeout_s=60.0,
+                delete_timeout_s=60.0,
+                revert_timeout_s=30.0,
             )
             yield made
     finally:

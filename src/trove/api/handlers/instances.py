@@ -19,6 +19,7 @@ from trove.operations.instance import create as create_instance
 from trove.operations.instance import delete as delete_instance
 from trove.operations.instance import rename as rename_instance
 from trove.operations.instance import reset_status as reset_instance
+from trove.operations.instance import resize_flavor, resize_volume
 from trove.operations.instance import restart as restart_instance
 from trove.operations.sight import instance_of
 from trove.store import instances
@@ -51,7 +52,6 @@ ACTION_RULES: Mapping[str, str] = {
 }
 
 NOT_YET_ACTIONS: Mapping[str, str] = {
-    "resize": "Resizing an instance",
     "promote_to_replica_source": "Promoting a replica",
     "eject_replica_source": "Ejecting a replication source",
     "reset_password": "Resetting a password as an action",
@@ -140,8 +140,22 @@ def action(request: Request) -> None:
         instance_of(tx, request.caller, instance_id)
     if name in NOT_YET_ACTIONS:
         raise _not_yet(NOT_YET_ACTIONS[name], name)
+    if name == "resize":
+        _resize(request, instance_id, argument)
+        return
     start = restart_instance.start if name == "restart" else reset_instance.start
     start(request.doors, request.caller, instance_id)
+
+
+def _resize(request: Request, instance_id: str, wanted: Mapping[str, Any]) -> None:
+    if len(wanted) != 1:
+        raise InvalidInput("resize: give either a volume or a flavorRef; one is changed in one request.")
+    if "volume" in wanted:
+        size, _ = _volume(wanted["volume"])
+        assert size is not None
+        resize_volume.start(request.doors, request.caller, instance_id, size)
+    else:
+        resize_flavor.start(request.doors, request.caller, instance_id, str(wanted["flavorRef"]))
 
 
 def _rule(name: str, argument: Any) -> str:

@@ -96,10 +96,8 @@ ACTION: Schema = {
         "reset_password": _EMPTY,
         "promote_to_replica_source": _EMPTY,
         "eject_replica_source": _EMPTY,
-        "resize": {
-            "type": "object",
-            "minProperties": 1,
-            "properties": {
+        "resize": closed(
+            {
                 "flavorRef": REFERENCE,
                 "volume": {
                     "type": ["object", "integer"],
@@ -108,7 +106,8 @@ ACTION: Schema = {
                     "properties": {"size": VOLUME_SIZE},
                 },
             },
-        },
+            minProperties=1,
+        ),
     },
     "minProperties": 1,
 }

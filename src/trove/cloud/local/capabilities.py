@@ -15,14 +15,15 @@ class Capabilities:
     """What the local cloud offers on this machine.
 
     `own_users`: each instance has a user of its own. `volumes`: `loop` (size enforced) or `directory` (size watched).
-    `sandbox`: `bwrap` or `process`. `memory_limit`: `v1`, `v2` or None. `access_rules`: always False, because on the
-    loopback network every connection comes from 127.0.0.1.
+    `sandbox`: `bwrap` or `process`. `memory_limit`: `v1`, `v2` or None. `growth_stops_server`: a volume grows only while its
+    server is stopped. `access_rules`: always False, because on the loopback network every connection comes from 127.0.0.1.
     """
 
     own_users: bool
     volumes: str
     sandbox: str
     memory_limit: str | None
+    growth_stops_server: bool = False
     access_rules: bool = False
 
     @property

@@ -27,14 +27,17 @@ class Capacity:
         self._overcommit = overcommit
 
     @contextmanager
-    def room_for(self, flavor: Flavor) -> Iterator[None]:
-        """Let nobody else take memory while the server is made in this block. Raises `CloudError` when it does not fit."""
+    def room_for(self, flavor: Flavor, *, instead_of_mib: int = 0) -> Iterator[None]:
+        """Let nobody else take memory while the server is made in this block, or changed from `instead_of_mib`.
+
+        Raises `CloudError` when it does not fit; what becomes no larger always fits.
+        """
         if not self._overcommit:
             yield
             return
         with locked(self._lock_file):
             room, taken = int(machine_memory_mib() * self._overcommit), self._taken_mib()
-            if taken + flavor.ram_mib > room:
+            if flavor.ram_mib > instead_of_mib and taken - instead_of_mib + flavor.ram_mib > room:
                 raise CloudError(
                     f"No valid host: {flavor.name} needs {flavor.ram_mib} MiB of memory; "
                     f"of the {room} MiB that this machine has for instances, {taken} MiB are taken."

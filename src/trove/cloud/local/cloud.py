@@ -16,6 +16,7 @@ from trove.cloud.local import cgroups, packages
 from trove.cloud.local.addresses import Addresses, busy_port
 from trove.cloud.local.capabilities import Capabilities, choose_memory_groups, choose_sandbox, choose_volumes, runtime_needs
 from trove.cloud.local.capacity import Capacity
+from trove.cloud.local.growth import grows_mounted
 from trove.cloud.local.locking import locked
 from trove.cloud.local.privileges import Needs, Ways
 from trove.cloud.local.records import make_directory, remove_tree
@@ -146,6 +147,41 @@ class LocalCloud:
             except Unavailable as error:
                 LOG.warning("left mounted: %s", error)
 
+    def resize_server(self, instance_id: str, flavor: Flavor) -> ServerInfo:
+        """Give the server the memory of `flavor`, also while it runs. May run twice.
+
+        Raises `NotFound`; `CloudError` when the machine has no room for it, or the server cannot do with so little.
+        """
+        with self._verb(instance_id):
+            home = self._need_home(instance_id)
+            record = home.record()
+            assert record is not None
+            with self._capacity.room_for(flavor, instead_of_mib=int(record["ram_mib"])):
+                if self._memory_groups is not None:
+                    self._memory_groups.ensure(instance_id, ram_mib=flavor.ram_mib)
+                home.record_flavor(flavor)
+            return self._info(instance_id, home)
+
+    def grow_volume(self, instance_id: str, *, size_gib: int) -> VolumeInfo:
+        """Make the volume at least `size_gib` large. May run twice.
+
+        A server that runs is stopped for it and started again where this machine cannot grow mounted file systems. Raises
+        `NotFound`; `CloudError` when the disk has no room for it.
+        """
+        with self._verb(instance_id):
+            volume = self._volumes.find(instance_id)
+            if volume is None:
+                raise NotFound(f"Instance {instance_id} has no volume.")
+            home = self._find_home(instance_id)
+            if size_gib > volume.size_gib:
+                self._volumes.check_growth(instance_id, size_gib=size_gib)
+                unmounted = self._volumes.enforced(instance_id) and not self._grows_mounted
+                with self._paused(instance_id, home) if unmounted else nullcontext():
+                    if home is not None:
+                        home.tell_volume_size(size_gib)
+                    self._volumes.grow(instance_id, size_gib=size_gib)
+            return replace(volume, size_gib=max(volume.size_gib, size_gib), attached=home is not None)
+
     def delete_server(self, instance_id: str) -> None:
         """Delete the server with all its processes and files; the volume stays. Missing is fine."""
         with self._verb(instance_id):
@@ -240,6 +276,7 @@ class LocalCloud:
                 volumes=self._volume_kind,
                 sandbox="process" if self._namespaces is None else "bwrap",
                 memory_limit=None if self._memory_groups is None else self._memory_groups.version,
+                growth_stops_server=self._volume_kind == "loop" and not self._grows_mounted,
             )
 
     # -- steps --------------------------------------------------------------------------------------------------------------
@@ -355,6 +392,20 @@ class LocalCloud:
         home.supervisor.stop_server(timeout_s=timeout_s)
         home.processes.kill()
 
+    @contextmanager
+    def _paused(self, instance_id: str, home: ServerHome | None) -> Iterator[None]:
+        """Have the server stopped and its volume unmounted inside; one that ran is started again, whatever happens inside."""
+        ran = home is not None and not home.stop_marker.exists()
+        if home is not None:
+            self._stop(home, self._settings.stop_timeout_s)
+        try:
+            self._volumes.detach(instance_id)
+            yield
+        finally:
+            if home is not None and ran:
+                home.stop_marker.unlink(missing_ok=True)
+                self._launch(instance_id, home)
+
     def _release_user(self, instance_id: str) -> None:
         if not (self._root / "servers" / instance_id).exists() and instance_id not in self._volumes.held():
             self._users.release(instance_id)
@@ -362,8 +413,14 @@ class LocalCloud:
     def _info(self, instance_id: str, home: ServerHome) -> ServerInfo:
         status, fault = home.status(self._settings.agent_settled_s)
         record = home.record()
-        name = "" if record is None else str(record["name"])
-        return ServerInfo(id=f"server-{instance_id}", instance_id=instance_id, name=name, status=status, fault=fault)
+        return ServerInfo(
+            id=f"server-{instance_id}",
+            instance_id=instance_id,
+            name="" if record is None else str(record["name"]),
+            status=status,
+            fault=fault,
+            flavor_id=None if record is None else str(record["flavor_id"]),
+        )
 
     def _home(self, instance_id: str) -> ServerHome:
         path = self._root / "servers" / instance_id
@@ -443,6 +500,10 @@ class LocalCloud:
     @cached_property
     def _volumes(self) -> Volumes:
         return Volumes(self._root / "volumes", self._lock_file("volumes"), loop=lambda: self._volume_kind == "loop")
+
+    @cached_property
+    def _grows_mounted(self) -> bool:
+        return grows_mounted(self._root / "locks")
 
     @cached_property
     def _namespaces(self) -> tuple[str, ...] | None:

@@ -20,6 +20,7 @@ from trove.cloud.contract import ServerSpec
 from trove.cloud.local.processes import ProcessSet
 from trove.cloud.local.records import make_directory, read_record, read_untrusted, remove_tree, write_file, write_record
 from trove.cloud.local.supervisor import LOG_NAME, REPEATED_FAILURES, Failure, Supervisor, SupervisorFiles
+from trove.core.flavors import Flavor
 from trove.core.status import ServerStatus
 from trove.core.units import GIB
 
@@ -91,6 +92,24 @@ class ServerHome:
             "template_dir": None if placement.template_dir is None else str(placement.template_dir),
         }
         write_record(self.path / "server.json", record)
+
+    def record_flavor(self, flavor: Flavor) -> None:
+        """Note that the server has another flavor. May run twice."""
+        record = self.record()
+        assert record is not None
+        write_record(self.path / "server.json", {**record, "flavor_id": flavor.id, "ram_mib": flavor.ram_mib})
+
+    def tell_volume_size(self, size_gib: int) -> None:
+        """Have the agent, where it is who watches the size of the volume, start again to learn the new one. May run twice."""
+        path = self.config_files / "host.conf"
+        parser = ConfigParser(interpolation=None)
+        parser.read_string(path.read_text())
+        if parser.has_option("host", "volume_bytes"):
+            parser["host"]["volume_bytes"] = str(size_gib * GIB)
+            text = StringIO()
+            parser.write(text)
+            write_file(path, text.getvalue().encode(), owner=self.uid)
+            self.supervisor.restart_agent()
 
     def write_config_files(self, spec: ServerSpec, placement: Placement | None) -> bool:
         """Write the files of the agent; tell whether one of the caller's changed. `host.conf` only with a placement."""

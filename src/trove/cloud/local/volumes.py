@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trove.cloud.contract import VolumeInfo
 from trove.cloud.local.commands import must, need_program, run
+from trove.cloud.local.growth import check_not_growing, grow_mounted, grow_unmounted
 from trove.cloud.local.locking import locked, try_locked
 from trove.cloud.local.mounts import is_mounted, mounts, propagates, share
 from trove.cloud.local.processes import wait_until
@@ -67,6 +68,32 @@ class Volumes:
         assert created is not None
         return created
 
+    def check_growth(self, instance_id: str, *, size_gib: int) -> None:
+        """Raise `CloudError` unless the disk has room for a volume of this size instead of the one that is there.
+
+        Raises `Unavailable` while it is being grown by a program whose caller died.
+        """
+        image = self.home(instance_id) / "volume.img"
+        check_not_growing(image)
+        volume = self.find(instance_id)
+        assert volume is not None
+        present = image.stat().st_size if self.enforced(instance_id) else volume.size_gib * GIB
+        if size_gib * GIB > present:
+            self._check_room(size_gib * GIB - present)
+
+    def grow(self, instance_id: str, *, size_gib: int) -> None:
+        """Make a volume larger, mounted or not, for which `check_growth` found room. May run twice. Raises `CloudError`."""
+        volume = self.find(instance_id)
+        assert volume is not None
+        home = self.home(instance_id)
+        image = home / "volume.img"
+        if self.enforced(instance_id):
+            if image.stat().st_size < size_gib * GIB:
+                os.truncate(image, size_gib * GIB)
+            grow = grow_mounted if is_mounted(home / "mount") else grow_unmounted
+            grow(image)
+        write_record(home / "volume.json", {"size_gib": size_gib, "type": volume.type})
+
     def attached(self, instance_id: str) -> bool:
         """Tell whether a volume is mounted, which one that is a directory always is."""
         return not self.enforced(instance_id) or is_mounted(self.home(instance_id) / "mount")
@@ -87,9 +114,13 @@ class Volumes:
             yield
 
     def attach(self, instance_id: str) -> Path:
-        """Mount a volume unless it is mounted, within `attaching`; return where data goes in it. Raises `CloudError`."""
+        """Mount a volume unless it is mounted, within `attaching`; return where data goes in it.
+
+        Raises `CloudError`; `Unavailable` while it is being grown by a program whose caller died.
+        """
         home = self.home(instance_id)
         if not self.attached(instance_id):
+            check_not_growing(home / "volume.img")
             mount_loop(home / "volume.img", home / "mount")
         make_directory(home / "mount")
         return home / "mount"

@@ -25,7 +25,7 @@ from trove.operations.guest_jobs import await_serving, forget_job, run_job
 from trove.operations.instance.bootstrap import guest_files
 from trove.operations.steps import line, step
 from trove.operations.work import Work
-from trove.store import datastores, guests, instances, quotas
+from trove.store import datastores, guests, instances, operations, quotas
 from trove.store.session import Tx
 
 KIND = "instance.create"
@@ -70,7 +70,7 @@ def start(doors: Doors, caller: Caller, request: CreateInstance) -> Instance:
         )
     spec = registry.spec(version.manager)
     check_accounts(spec, request.databases, request.users)
-    flavor = _flavor(doors, request.flavor_ref)
+    flavor = wanted_flavor(doors, request.flavor_ref)
     _check_region(doors, request.region)
     _check_volume(doors, spec, request)
     instance, operation_id = doors.database.run(_book, doors, caller, request, version, flavor)
@@ -188,6 +188,7 @@ def remove_server(work: Work) -> None:
     work.doors.cloud.delete_server(work.operation.resource_id)
     work.doors.admission.expel(work.operation.resource_id)
     with work.doors.database.transaction() as tx:
+        operations.check(tx, work.fence)
         guests.forget(tx, work.operation.resource_id)
 
 
@@ -256,7 +257,8 @@ def _refuse_doubles(field_name: str, names: Sequence[str]) -> None:
             raise InvalidInput(f"{field_name}[{index}]: {name!r} is given twice")
 
 
-def _flavor(doors: Doors, ref: str | None) -> Flavor:
+def wanted_flavor(doors: Doors, ref: str | None) -> Flavor:
+    """Return the flavor that an id, or a link that ends in one, names. Raises `InvalidInput`."""
     if ref is None or not ref.strip("/"):
         raise InvalidInput("flavorRef: is required")
     flavor_id = ref.rstrip("/").rsplit("/", 1)[-1]
@@ -283,9 +285,14 @@ def _check_volume(doors: Doors, spec: Spec, request: CreateInstance) -> None:
         raise InvalidInput("volume: size must be at least 1 GiB")
     if request.volume_type is not None and request.volume_type not in (types := doors.cloud.volume_types()):
         raise InvalidInput(f"volume: type {request.volume_type!r} cannot be found; on offer: {', '.join(types)}")
+    check_volume_size(doors, size)
+
+
+def check_volume_size(doors: Doors, size_gib: int) -> None:
+    """Raise `QuotaExceeded` when one volume may not be as large."""
     most = doors.settings.limits.max_volume_size_gib
-    if 0 <= most < size:
-        raise QuotaExceeded(f"volume: size {size} GiB is more than the {most} GiB that one volume may have")
+    if 0 <= most < size_gib:
+        raise QuotaExceeded(f"volume: size {size_gib} GiB is more than the {most} GiB that one volume may have")
 
 
 def _book(

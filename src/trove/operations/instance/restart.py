@@ -4,6 +4,7 @@ from typing import Any
 
 from trove.core.callers import Caller
 from trove.core.errors import CloudError, TroveError
+from trove.core.instances import Instance
 from trove.core.status import ServerStatus
 from trove.core.transitions import Event
 from trove.datastores import registry
@@ -72,12 +73,14 @@ def restart_database(work: Work) -> None:
     """Have the guest agent restart the database server with a fresh configuration file, and wait until it serves."""
     with work.doors.database.reading() as tx:
         instance = instances.get(tx, work.operation.resource_id)
+    restart_for(work, instance, ram_mib=work.doors.cloud.flavor(instance.flavor_id).ram_mib)
+
+
+def restart_for(work: Work, instance: Instance, *, ram_mib: int) -> None:
+    """Do so with a configuration for a server of `ram_mib` MiB of memory."""
     version = instance.datastore_version
-    config = registry.spec(version.manager).render_config(
-        ConfigInputs(
-            instance_id=instance.id, version=version.version, ram_mib=work.doors.cloud.flavor(instance.flavor_id).ram_mib
-        )
-    )
+    inputs = ConfigInputs(instance_id=instance.id, version=version.version, ram_mib=ram_mib)
+    config = registry.spec(version.manager).render_config(inputs)
     run_job(work, "restart", {"config": config}, waiting_for="the guest agent to restart the database")
     await_serving(work, waiting_for="the report of the restarted database server")
     forget_job(work)
