@@ -10,16 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.stack import Stack
+from tests.support.stack import Stack, stack
 
 ROOT = Path(__file__).parents[2]
 DEATH_S = 60.0
 
+pytestmark = pytest.mark.xdist_group("crash-samples")
+
+
+@pytest.fixture(scope="module")
+def unwatched() -> Iterator[Stack]:
+    """Return a stack whose watchdog does not kill the task manager that is held still."""
+    with stack("--watchdog", "0") as running:
+        yield running
+
 
 @contextmanager
-def stopped(stack: Stack, service: str) -> Iterator[list[str]]:
+def stopped(running: Stack, service: str) -> Iterator[list[str]]:
     """Hold a service still, as if it hung, and yield the options it was started with."""
-    pid = int(stack.status()["services"][service]["pid"])
+    pid = int(running.status()["services"][service]["pid"])
     words = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -28,9 +37,9 @@ def stopped(stack: Stack, service: str) -> Iterator[list[str]]:
         os.kill(pid, signal.SIGCONT)
 
 
-def die_at(stack: Stack, point: tuple[str, str, int], ask: Callable[[], Any]) -> Any:
+def die_at(running: Stack, point: tuple[str, str, int], ask: Callable[[], Any]) -> Any:
     """Have a task manager of our own take up what is asked for, and die on the way; return what asking returned."""
-    with stopped(stack, "trove-taskmanager") as options:
+    with stopped(running, "trove-taskmanager") as options:
         answer = ask()
         words = [str(word) for word in point]
         argv = [sys.executable, "-m", "tests.support.mortal_task_manager", *words, *options]
@@ -44,8 +53,8 @@ def die_at(stack: Stack, point: tuple[str, str, int], ask: Callable[[], Any]) ->
     return answer
 
 
-def states(stack: Stack, instance_id: str) -> list[tuple[str, str]]:
-    reply = stack.request("GET", f"/operations?resource_id={instance_id}")
+def states(running: Stack, instance_id: str) -> list[tuple[str, str]]:
+    reply = running.request("GET", f"/operations?resource_id={instance_id}")
     assert reply.status == 200, reply.text
     return [(each["kind"], each["state"]) for each in reply.body["operations"]]
 
@@ -60,31 +69,31 @@ def states(stack: Stack, instance_id: str) -> list[tuple[str, str]]:
     ids=["at-the-server", "at-the-guest", "at-commits"],
 )
 def test_an_instance_outlives_task_managers_that_die(
-    shared: Stack, create: tuple[str, str, int], restart: tuple[str, str, int], delete: tuple[str, str, int]
+    unwatched: Stack, create: tuple[str, str, int], restart: tuple[str, str, int], delete: tuple[str, str, int]
 ) -> None:
     name = f"samples-{create[0].replace('_', '-')}"
-    instance_id = die_at(shared, create, lambda: shared.create(name))
+    instance_id = die_at(unwatched, create, lambda: unwatched.create(name))
     try:
-        shown = shared.await_healthy(instance_id)
-        with shared.connect(shown, password=f"secret-{name}") as connection, connection.cursor() as cursor:
+        shown = unwatched.await_healthy(instance_id)
+        with unwatched.connect(shown, password=f"secret-{name}") as connection, connection.cursor() as cursor:
             cursor.execute("CREATE TABLE kept (id INT PRIMARY KEY)")
             cursor.execute("INSERT INTO kept VALUES (42)")
             connection.commit()
 
         def ask_for_restart() -> None:
-            reply = shared.request("POST", f"/instances/{instance_id}/action", {"restart": {}})
+            reply = unwatched.request("POST", f"/instances/{instance_id}/action", {"restart": {}})
             assert reply.status == 202, reply.text
 
-        die_at(shared, restart, ask_for_restart)
-        shown = shared.await_healthy(instance_id)
-        shared.await_query(instance_id, password=f"secret-{name}")
-        with shared.connect(shown, password=f"secret-{name}") as connection, connection.cursor() as cursor:
+        die_at(unwatched, restart, ask_for_restart)
+        shown = unwatched.await_healthy(instance_id)
+        unwatched.await_query(instance_id, password=f"secret-{name}")
+        with unwatched.connect(shown, password=f"secret-{name}") as connection, connection.cursor() as cursor:
             cursor.execute("SELECT id FROM kept")
             assert cursor.fetchall() == ((42,),)
-        die_at(shared, delete, lambda: shared.delete(instance_id))
+        die_at(unwatched, delete, lambda: unwatched.delete(instance_id))
     finally:
         # Refused where it is being deleted already.
-        shared.request("DELETE", f"/instances/{instance_id}")
-    shared.await_gone(instance_id)
+        unwatched.request("DELETE", f"/instances/{instance_id}")
+    unwatched.await_gone(instance_id)
     ended = [("instance.delete", "SUCCEEDED"), ("instance.restart", "SUCCEEDED"), ("instance.create", "SUCCEEDED")]
-    assert states(shared, instance_id) == ended
+    assert states(unwatched, instance_id) == ended

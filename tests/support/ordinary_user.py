@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from pathlib import Path
 
 FIRST_UID, UIDS = 60600, 400
 """Numbers that Debian gives to nobody, and the local cloud neither."""
+
+GRACE_S = 5.0
+"""How long what was told to end may take for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +48,14 @@ class OrdinaryUser:
             timeout=timeout_s,
         )
 
-    def processes(self) -> list[int]:
-        """Return the pids of the user's processes."""
-        found = []
+    def processes(self) -> dict[int, str]:
+        """Return the command lines of the user's processes by pid; those that have ended and wait for init do not count."""
+        found = {}
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if entry.stat().st_uid == self.uid:
-                    found.append(int(entry.name))
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                if entry.stat().st_uid == self.uid and state not in {"Z", "X"}:
+                    found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
         return found
 
 
@@ -62,12 +67,14 @@ def ordinary_user() -> Iterator[OrdinaryUser]:
     try:
         yield user
     finally:
-        left = user.processes()
+        until = time.monotonic() + GRACE_S
+        while (left := user.processes()) and time.monotonic() < until:
+            time.sleep(0.05)
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         shutil.rmtree(user.home, ignore_errors=True)
-    assert not left, "processes of the user were left behind"
+    assert not left, f"processes of the user were left behind: {left}"
 
 
 def python_and_tree() -> list[Path]:
