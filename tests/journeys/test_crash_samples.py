@@ -10,19 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.stack import Stack, stack
+from tests.support.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 DEATH_S = 60.0
-
-pytestmark = pytest.mark.xdist_group("crash-samples")
-
-
-@pytest.fixture(scope="module")
-def unwatched() -> Iterator[Stack]:
-    """Return a stack whose watchdog does not kill the task manager that is held still."""
-    with stack("--watchdog", "0") as running:
-        yield running
 
 
 @contextmanager

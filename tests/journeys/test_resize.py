@@ -78,37 +78,37 @@ def file_system_bytes(stack: Stack, instance_id: str) -> int | None:
 
 @pytest.mark.parametrize("point", [("grow_volume", "before do", 1), ("grow_volume", "after do", 1), None])
 def test_a_volume_grows_with_all_its_rows_though_its_task_manager_dies(
-    shared: Stack, point: tuple[str, str, int] | None
+    unwatched: Stack, point: tuple[str, str, int] | None
 ) -> None:
-    with instance_with_rows(shared) as instance_id:
+    with instance_with_rows(unwatched) as instance_id:
         if point is not None:
-            die_at(shared, point, lambda: ask(shared, instance_id, {"volume": {"size": 2}}))
+            die_at(unwatched, point, lambda: ask(unwatched, instance_id, {"volume": {"size": 2}}))
         else:
             # In the middle of the cloud's own work.
-            ask(shared, instance_id, {"volume": {"size": 2}})
-            await_value(lambda: shared.operations(instance_id)[0]["state"] != "PENDING", 30.0, "it did not begin")
-            killed = shared.pid("trove-taskmanager")
+            ask(unwatched, instance_id, {"volume": {"size": 2}})
+            await_value(lambda: unwatched.operations(instance_id)[0]["state"] != "PENDING", 30.0, "it did not begin")
+            killed = unwatched.pid("trove-taskmanager")
             assert killed is not None
             os.kill(killed, signal.SIGKILL)
-            shared.await_service("trove-taskmanager", other_than=killed)
-        await_sizes(shared, instance_id, volume=2, flavor="1")
-        await_answer(shared, instance_id, "SELECT COUNT(*) FROM kept", 1000)
-        space = file_system_bytes(shared, instance_id)
+            unwatched.await_service("trove-taskmanager", other_than=killed)
+        await_sizes(unwatched, instance_id, volume=2, flavor="1")
+        await_answer(unwatched, instance_id, "SELECT COUNT(*) FROM kept", 1000)
+        space = file_system_bytes(unwatched, instance_id)
         assert space is None or space > 1.8 * GIB
-        assert states(shared, instance_id) == [("instance.resize_volume", "SUCCEEDED"), ("instance.create", "SUCCEEDED")]
+        assert states(unwatched, instance_id) == [("instance.resize_volume", "SUCCEEDED"), ("instance.create", "SUCCEEDED")]
 
 
-def test_a_flavor_grows_and_shrinks_with_all_rows_and_its_own_configuration(shared: Stack) -> None:
+def test_a_flavor_grows_and_shrinks_with_all_rows_and_its_own_configuration(unwatched: Stack) -> None:
     pool = "SELECT @@innodb_buffer_pool_size"
-    with instance_with_rows(shared) as instance_id:
-        small = query(shared, instance_id, pool)
-        die_at(shared, ("restart_database", "after do", 1), lambda: ask(shared, instance_id, {"flavorRef": "2"}))
-        await_sizes(shared, instance_id, volume=1, flavor="2")
-        assert query(shared, instance_id, pool) > small
-        assert query(shared, instance_id, "SELECT COUNT(*) FROM kept") == 1000
-        ask(shared, instance_id, {"flavorRef": "1"})
-        await_sizes(shared, instance_id, volume=1, flavor="1")
-        await_answer(shared, instance_id, pool, small)
-        assert query(shared, instance_id, "SELECT COUNT(*) FROM kept") == 1000
+    with instance_with_rows(unwatched) as instance_id:
+        small = query(unwatched, instance_id, pool)
+        die_at(unwatched, ("restart_database", "after do", 1), lambda: ask(unwatched, instance_id, {"flavorRef": "2"}))
+        await_sizes(unwatched, instance_id, volume=1, flavor="2")
+        assert query(unwatched, instance_id, pool) > small
+        assert query(unwatched, instance_id, "SELECT COUNT(*) FROM kept") == 1000
+        ask(unwatched, instance_id, {"flavorRef": "1"})
+        await_sizes(unwatched, instance_id, volume=1, flavor="1")
+        await_answer(unwatched, instance_id, pool, small)
+        assert query(unwatched, instance_id, "SELECT COUNT(*) FROM kept") == 1000
         ended = [("instance.resize_flavor", "SUCCEEDED")] * 2
-        assert states(shared, instance_id) == [*ended, ("instance.create", "SUCCEEDED")]
+        assert states(unwatched, instance_id) == [*ended, ("instance.create", "SUCCEEDED")]

@@ -138,10 +138,15 @@ class Supervisor:
             env={"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", **environ},
             cwd="/",
         )
+        started, code = False, 0
         with process:
-            yield
-            code = process.wait()
-        if code != 0 or not wait_until(self.alive, START_TIMEOUT_S):
+            try:
+                yield
+            finally:
+                # Also when the block failed: only what has come so far can be found and ended.
+                code = process.wait()
+                started = code == 0 and wait_until(self.alive, START_TIMEOUT_S)
+        if not started:
             words = read_untrusted(complaints, tail=400).strip()
             raise CloudError(f"The agent's supervisor cannot start: {words or f'exit code {code}'}")
 
