@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
-GENERATED := etc/trove/trove.conf.sample etc/trove/policy.yaml.sample src/trove/cmd/local/api-paste.ini README.md doc/api.md doc/states.md
+GENERATED := etc/trove/trove.conf.sample etc/trove/policy.yaml.sample src/trove/cmd/local/api-paste.ini README.md doc/api.md doc/openapi.json doc/states.md doc/clients.md
 
 .PHONY: help demo test check generate bench clean
 

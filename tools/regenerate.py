@@ -1,17 +1,20 @@
-"""Writes the generated files again: the samples in etc/trove, what works in README.md, routes in doc/api.md, doc/states.md.
+"""Writes the generated files again: samples in etc/trove, what works in README.md, doc/openapi.json, doc/api.md, doc/states.md.
 
 `make generate`, and `make check` followed by `git diff --exit-code`, so that none of them is ever edited by hand or forgotten.
 """
 
 import ast
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import client_table
 from api_routes import routes_text
 from state_diagram import states_text
 
+from trove.api import openapi
 from trove.datastores import registry
 from trove.datastores.contract import Facet
 
@@ -85,8 +88,11 @@ def main() -> None:
     """Write every generated file."""
     samples()
     put_between(ROOT / "README.md", SUPPORT, support_tables())
+    document = json.dumps(openapi.document(), indent=1, ensure_ascii=False)
+    (ROOT / "doc" / "openapi.json").write_text(f"{document}\n")
     put_between(ROOT / "doc" / "api.md", API, routes_text())
     (ROOT / "doc" / "states.md").write_text(states_text())
+    client_table.render()
 
 
 if __name__ == "__main__":

@@ -1,54 +1,111 @@
 """CPU and SQL statements of API requests with 1,000 and 20,000 instances in the project, against an empty Falcon reply."""
 
 import base64
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
 
-from sqlalchemy import event, text
+import pytest
+from sqlalchemy import delete, event, insert, select
 from tests.bench.measure import Figure, cpu_per_request, print_figure, print_heading, wait_for
+from tests.support import keystone as keystones
+from tests.support.mariadb_server import mariadb_server
 from tests.support.stack import Stack, free_port, stack
 
 from trove.cmd.local import statedb
 from trove.cmd.local.layout import Layout
+from trove.store import tables
 
-_COPY_INSTANCES = """
-INSERT INTO instances (id, {columns})
-WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last})
-SELECT printf('%08x', i) || substr(id, 9), {columns} FROM n, instances WHERE id = :seed
-"""
-_COPY_STATUSES = """
-INSERT INTO service_statuses (instance_id, {columns})
-WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last})
-SELECT printf('%08x', i) || substr(instance_id, 9), {columns} FROM n, service_statuses WHERE instance_id = :seed
-"""
+BATCH = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A stack to measure, and what a client of it sends to prove who it is."""
+
+    running: Stack
+    project: str
+    headers: Mapping[str, str]
 
 
 def main() -> None:
     """Print the figures."""
-    print_heading("API, one worker, http_basic, SQLite: CPU a request")
     with _empty_reply() as (pid, port):
         base = min(cpu_per_request(pid, port, "/", {}, count=4000) for _ in range(3))
+    print_heading("API, one worker, http_basic, SQLite: CPU a request")
     with stack() as running:
-        seed = running.create("seed")
-        running.await_healthy(seed)
-        filled = 1
+        _measure(Served(running=running, project=running.project(), headers=_basic(running)), base)
+    print_heading("API, one worker, Keystone with cached tokens, MariaDB: CPU a request")
+    with _behind_keystone() as served:
+        _measure(served, base)
+
+
+def _measure(served: Served, base: float) -> None:
+    seed = _seed(served)
+    filled = 1
+    try:
         for total in (1_000, 20_000):
-            _fill(running, seed, filled, total)
+            _fill(served.running, seed, filled, total)
             filled = total
             for path in ("/instances?limit=20", f"/instances/{seed}", "/limits"):
-                _request(running, path, total, base)
-        _empty(running, seed)
+                _request(served, path, total, base)
+    finally:
+        _empty(served.running, seed)
 
 
-def _request(running: Stack, path: str, total: int, base: float) -> None:
+@contextmanager
+def _behind_keystone() -> Iterator[Served]:
+    port = free_port()
+    with (
+        keystones.keystone(trove_url=f"http://127.0.0.1:{port}") as keystone,
+        mariadb_server() as server,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        server.recreate("trove")
+        patched.setenv("TROVE_LOCAL_AUTH_PASSWORD", keystones.SERVICE_PASSWORD)
+        options = ("--auth-url", keystone.url, "--auth-user", "trove", "--auth-project", "service")
+        with stack(*options, "--database", server.url("trove"), port=port) as running:
+            token = keystones.login(keystone.url, "demo", keystones.DEMO_PASSWORD, "demo")
+            headers = {"X-Auth-Token": token, "Accept": "application/json"}
+            yield Served(running=running, project=keystone.projects["demo"], headers=headers)
+
+
+def _seed(served: Served) -> str:
+    """Create one instance as the client does, and wait until it serves."""
+    wanted = {"name": "seed", "flavorRef": "1", "volume": {"size": 1}, "datastore": {"type": "mariadb"}}
+    made = _ask(served, "POST", "/instances", {"instance": wanted})["instance"]
+    instance_id = str(made["id"])
+    wait_for(
+        "the seed", lambda: bool(_ask(served, "GET", f"/instances/{instance_id}")["instance"]["operating_status"] == "HEALTHY")
+    )
+    return instance_id
+
+
+def _ask(served: Served, method: str, path: str, body: object = None) -> Any:
+    connection = HTTPConnection("127.0.0.1", served.running.port, timeout=30)
+    try:
+        headers = {**served.headers, "Content-Type": "application/json"}
+        connection.request(method, f"/v1.0/{served.project}{path}", None if body is None else json.dumps(body), headers)
+        reply = connection.getresponse()
+        text = reply.read()
+        assert reply.status in {200, 202}, text
+        return json.loads(text)
+    finally:
+        connection.close()
+
+
+def _request(served: Served, path: str, total: int, base: float) -> None:
+    running = served.running
     pid = running.status()["services"]["trove-api"]["pid"]
-    spent = min(cpu_per_request(pid, running.port, f"/v1.0/{running.project()}{path}", _basic(running)) for _ in range(2))
+    url = f"/v1.0/{served.project}{path}"
+    spent = min(cpu_per_request(pid, running.port, url, served.headers) for _ in range(2))
     shown = path if len(path) < 25 else "/instances/{id}"
-    statements = _statements(running, path)
+    statements = _statements(served, url)
     print_figure(
         Figure(
             name=f"GET {shown} among {total:,} ({statements} SQL statements)",
@@ -90,22 +147,21 @@ def _empty_reply() -> Iterator[tuple[int, int]]:
 def _fill(running: Stack, seed: str, filled: int, total: int) -> None:
     """Copy the seed's rows until the project has `total` instances."""
     with statedb.opened(Layout(root=running.root)) as database, database.engine.begin() as connection:
-        for template, table, key in (
-            (_COPY_INSTANCES, "instances", "id"),
-            (_COPY_STATUSES, "service_statuses", "instance_id"),
-        ):
-            names = [row[1] for row in connection.execute(text(f"PRAGMA table_info({table})")) if row[1] != key]
-            statement = template.format(columns=", ".join(f'"{name}"' for name in names), first=filled, last=total - 1)
-            connection.execute(text(statement), {"seed": seed})
+        for table, key in ((tables.instances, "id"), (tables.service_statuses, "instance_id")):
+            row = connection.execute(select(table).where(table.c[key] == seed)).mappings().one()
+            for first in range(filled, total, BATCH):
+                numbers = range(first, min(first + BATCH, total))
+                copies = [{**row, key: f"{number:08x}{seed[8:]}"} for number in numbers]
+                connection.execute(insert(table), copies)
 
 
 def _empty(running: Stack, seed: str) -> None:
     with statedb.opened(Layout(root=running.root)) as database, database.engine.begin() as connection:
-        connection.execute(text("DELETE FROM service_statuses WHERE instance_id <> :seed"), {"seed": seed})
-        connection.execute(text("DELETE FROM instances WHERE id <> :seed"), {"seed": seed})
+        for table, key in ((tables.service_statuses, "instance_id"), (tables.instances, "id")):
+            connection.execute(delete(table).where(table.c[key] != seed))
 
 
-def _statements(running: Stack, path: str) -> int:
+def _statements(served: Served, url: str) -> int:
     """Count the SQL statements of one request, in an application of this process over the same state database."""
     from falcon import testing
     from oslo_config import cfg
@@ -116,7 +172,7 @@ def _statements(running: Stack, path: str) -> int:
 
     conf = cfg.ConfigOpts()
     logs.register(conf)
-    opts.load(conf, ["--config-file", str(Layout(root=running.root).conf)], prog=SERVICE, description="")
+    opts.load(conf, ["--config-file", str(Layout(root=served.running.root).conf)], prog=SERVICE, description="")
     foundation = wiring.foundation(conf)
     connection = wiring.bus(foundation, SERVICE)
     seen: list[str] = []
@@ -126,10 +182,9 @@ def _statements(running: Stack, path: str) -> int:
 
     try:
         client = testing.TestClient(load_application(conf, wiring.doors(foundation, connection)))
-        url = f"/v1.0/{running.project()}{path}"
-        assert client.simulate_get(url, headers=_basic(running)).status_code == 200
+        assert client.simulate_get(url, headers=served.headers).status_code == 200
         event.listen(foundation.database.engine, "before_cursor_execute", count)
-        assert client.simulate_get(url, headers=_basic(running)).status_code == 200
+        assert client.simulate_get(url, headers=served.headers).status_code == 200
     finally:
         connection.close()
         foundation.close()

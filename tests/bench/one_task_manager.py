@@ -20,6 +20,7 @@ from tests.support.world import MemoryAdmission, RecordedAnnouncer
 
 from trove.cloud.memory import MemoryCloud
 from trove.core.json import JSON
+from trove.objectstore.memory import MemoryObjectStore
 from trove.operations.doors import Doors, Settings
 from trove.store.session import Database
 from trove.store.vault import Vault
@@ -109,6 +110,7 @@ def main() -> None:
         cloud=MemoryCloud(),
         bus=GuestPipe(orders["guests"]),  # type: ignore[arg-type]
         admission=MemoryAdmission(),
+        objects=MemoryObjectStore(),
         announcer=RecordedAnnouncer(),
         settings=Settings(default_datastore="mariadb"),
     )

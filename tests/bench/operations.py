@@ -24,6 +24,7 @@ from trove.core.clock import utcnow
 from trove.core.instances import Heartbeat, Job
 from trove.core.operations import OperationState
 from trove.core.status import ServiceStatus
+from trove.objectstore.memory import MemoryObjectStore
 from trove.operations.doors import Doors, Limits, Settings
 from trove.operations.instance import create, delete, restart
 from trove.store import datastores, guests, instances, operations, schema, tables
@@ -110,6 +111,7 @@ def _doors(database: Database) -> Doors:
         cloud=MemoryCloud(),
         bus=MemoryBus(),
         admission=MemoryAdmission(),
+        objects=MemoryObjectStore(),
         announcer=RecordedAnnouncer(),
         settings=replace(Settings(), limits=LIMITS, default_datastore="mariadb"),
     )

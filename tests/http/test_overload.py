@@ -18,11 +18,9 @@ from tests.support.world import until
 
 from trove.api import gateway
 from trove.bus.bounded import BoundedCalls
-from trove.core.callers import Caller
-from trove.core.errors import GuestTimeout, Overloaded
+from trove.core.errors import GuestTimeout
 from trove.core.operations import OperationState
 from trove.core.status import Task
-from trove.operations.catalogue import KINDS
 from trove.operations.doors import Limits, Settings
 from trove.store import operations, session
 
@@ -377,20 +375,6 @@ def test_operations_have_a_ceiling_that_deletions_pass(tmp_path: Path) -> None:
                 _, fence = operations.claim(tx, operation["id"], owner="tester")
                 operations.finish(tx, fence, OperationState.FAILED, "over")
         assert api.post("/instances", NEW).status_code == 200
-
-
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_every_kind_of_operation_but_deletion_heeds_the_ceiling(tmp_path: Path, kind: str) -> None:
-    limits = Limits(max_pending_operations=1, max_instances=-1, max_volumes_gib=-1)
-    with serving_api(tmp_path, operations=Settings(default_datastore="mariadb", limits=limits)) as api:
-        active = api.active()
-        assert api.post("/instances", NEW).status_code == 200
-        caller = Caller(project_id=PROJECT, user_id="u1", request_id="req-1")
-        if kind.endswith(".delete"):
-            KINDS[kind].rehearse(api.doors, caller, active)
-        else:
-            with pytest.raises(Overloaded):
-                KINDS[kind].rehearse(api.doors, caller, active)
 
 
 def test_no_ceiling_is_no_limit(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.listening import listening, url_of
 from tests.support.rabbitmq import RabbitServer, rabbit_server
 from tests.support.stack import Stack, await_value, free_port, stack
 
@@ -20,7 +21,9 @@ def broker() -> Iterator[RabbitServer]:
 def on_rabbit(broker: RabbitServer) -> Iterator[Stack]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("TROVE_LOCAL_BUS", broker.url)
-        with stack("--task-managers", "2", config=f"[bus]\nmanagement_url = {broker.management_url}\n") as own:
+        config = f"[bus]\nmanagement_url = {broker.management_url}\n"
+        config += f"[oslo_messaging_notifications]\ndriver = messagingv2\ntransport_url = {url_of(broker)}\n"
+        with stack("--task-managers", "2", config=config) as own:
             yield own
 
 
@@ -44,6 +47,35 @@ def test_the_story_with_a_broker_user_for_each_guest(on_rabbit: Stack, broker: R
     on_rabbit.await_gone(instance_id)
     assert f"guest-{instance_id}" not in users_of(broker)
     assert not [queue for queue in queues_of(broker) if instance_id in queue]
+
+
+def test_a_consumer_of_notifications_hears_what_happens(on_rabbit: Stack, broker: RabbitServer) -> None:
+    with listening(broker) as heard:
+        instance_id = on_rabbit.create("heard")
+        try:
+            on_rabbit.await_healthy(instance_id)
+            on_rabbit.client().databases.create(instance_id, [{"name": "more"}])
+        finally:
+            on_rabbit.delete(instance_id)
+        told = []
+        while not told or told[-1][1] != "dbaas.instance_delete.end":
+            message = heard.next()
+            if message[2].get("instance_id") == instance_id:
+                told.append(message)
+    assert [event_type for _, event_type, _ in told] == [
+        "dbaas.instance_create.start",
+        "trove.instance.create",
+        "dbaas.instance_create.end",
+        "dbaas.database_create.start",
+        "dbaas.database_create.end",
+        "dbaas.instance_delete.start",
+        "trove.instance.delete",
+        "dbaas.instance_delete.end",
+    ]
+    publishers = [publisher.partition(".")[0] for publisher, _, _ in told]
+    assert publishers == ["trove-api", *2 * ["trove-taskmanager"], *3 * ["trove-api"], *2 * ["trove-taskmanager"]]
+    assert told[0][2]["client_ip"] == told[2][2]["client_ip"] == "127.0.0.1"
+    assert "secret-heard" not in str(told)
 
 
 def test_the_broker_killed_in_the_middle_of_a_create(on_rabbit: Stack, broker: RabbitServer) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keystoneauth1.identity import v3
+from keystoneauth1.session import Session
 from tests.support import keystone as keystones
 from tests.support.keystone import Keystone
 from tests.support.stack import BIN, BUILD_S, Stack, free_port, processes_naming, stack
@@ -46,11 +48,19 @@ class Guarded:
         return json.loads(done.stdout)
 
     def ask(
-        self, method: str, project: str, path: str, *, token: str | None = None, body: Any = None
+        self,
+        method: str,
+        project: str,
+        path: str,
+        *,
+        token: str | None = None,
+        service_token: str | None = None,
+        body: Any = None,
     ) -> tuple[int, Any, Mapping[str, str]]:
         """Send one raw request to `/v1.0/{id of project}{path}`; return status, decoded body and headers (lower case)."""
         connection = http.client.HTTPConnection("127.0.0.1", self.stack.port, timeout=60)
-        headers = {"Content-Type": "application/json"} | ({"X-Auth-Token": token} if token else {})
+        proofs = {"X-Auth-Token": token, "X-Service-Token": service_token}
+        headers = {"Content-Type": "application/json"} | {name: proof for name, proof in proofs.items() if proof}
         try:
             url = f"/v1.0/{self.keystone.projects[project]}{path}"
             connection.request(method, url, body=None if body is None else json.dumps(body), headers=headers)
@@ -140,6 +150,46 @@ def test_projects_are_closed_to_each_other(guarded: Guarded, instance_id: str) -
     status, body, _ = guarded.ask("GET", "alt_demo", "/instances", token=guarded.token("demo", "demo"))
     assert (status, body["forbidden"]["code"]) == (403, 403)
     assert guarded.openstack("alt_demo", "alt_demo", "database", "instance", "show", instance_id).returncode != 0
+
+
+def test_an_application_credential_is_its_user_in_its_project_with_its_roles_only(guarded: Guarded, instance_id: str) -> None:
+    url = guarded.keystone.url
+    domain: dict[str, Any] = {"user_domain_id": "default", "project_domain_id": "default"}
+    password = v3.Password(url, username="demo", password=keystones.DEMO_PASSWORD, project_name="demo", **domain)
+    own = Session(auth=password)
+    place = f"{url}/users/{own.get_user_id()}/application_credentials"
+    made = []
+    try:
+        for name, roles in (("whole", ["member"]), ("reading", ["reader"])):
+            wanted = {"application_credential": {"name": name, "roles": [{"name": role} for role in roles]}}
+            made.append(own.post(place, json=wanted).json()["application_credential"])
+        whole, reading = (
+            Session(
+                auth=v3.ApplicationCredential(
+                    url, application_credential_id=each["id"], application_credential_secret=each["secret"]
+                )
+            ).get_token()
+            for each in made
+        )
+        for token in (whole, reading):
+            status, body, _ = guarded.ask("GET", "demo", "/instances", token=token)
+            assert (status, [one["id"] for one in body["instances"]]) == (200, [instance_id])
+        renamed = {"instance": {"name": "orders"}}
+        path = f"/instances/{instance_id}"
+        assert guarded.ask("PUT", "demo", path, token=whole, body=renamed)[0] == 202
+        assert guarded.ask("PUT", "demo", path, token=reading, body=renamed)[0] == 403
+        assert guarded.ask("GET", "alt_demo", "/instances", token=whole)[0] == 403
+    finally:
+        for each in made:
+            own.delete(f"{place}/{each['id']}")
+
+
+def test_a_service_may_ask_for_a_user_and_a_forged_one_may_not(guarded: Guarded, instance_id: str) -> None:
+    user = guarded.token("demo", "demo")
+    service = keystones.login(guarded.keystone.url, "trove", keystones.SERVICE_PASSWORD, "service")
+    path = f"/instances/{instance_id}"
+    assert guarded.ask("GET", "demo", path, token=user, service_token=service)[0] == 200
+    assert guarded.ask("GET", "demo", path, token=user, service_token="forged")[0] == 401
 
 
 @pytest.mark.parametrize("token", [None, "forged", "gAAAAABm-not-a-token"])

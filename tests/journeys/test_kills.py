@@ -10,7 +10,7 @@ from tests.support.stack import Stack, await_value
 from trove.cmd.local import processes
 from trove.cmd.local.layout import Layout
 
-SERVICES = ("trove-api", "trove-taskmanager", "trove-conductor", "bus")
+SERVICES = ("trove-api", "trove-taskmanager", "trove-conductor", "trove-objectstore", "bus")
 GUEST_PROCESSES = ("agent_pid", "server_pid")
 
 

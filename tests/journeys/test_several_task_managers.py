@@ -20,7 +20,7 @@ TASK_MANAGERS = ("trove-taskmanager", "trove-taskmanager-2", "trove-taskmanager-
 
 def test_each_of_three_is_killed_in_turn_and_all_work_is_done_once_and_fewer_can_go_on() -> None:
     with stack("--task-managers", "3", config="[taskmanager]\nsweep_interval = 1\n") as own:
-        assert set(own.status()["services"]) == {*TASK_MANAGERS, "trove-api", "trove-conductor", "bus"}
+        assert set(own.status()["services"]) == {*TASK_MANAGERS, "trove-api", "trove-conductor", "trove-objectstore", "bus"}
 
         def disturb() -> None:
             for name in TASK_MANAGERS:
@@ -31,7 +31,8 @@ def test_each_of_three_is_killed_in_turn_and_all_work_is_done_once_and_fewer_can
             assert "Operation instance." in own.trove_local("logs", "-n", "9999", name).stdout, f"{name} had nothing to do"
         own.up("--task-managers", "1")
         assert len([line for _, line in processes_naming(own.root.name) if "trove.cmd.taskmanager" in line]) == 1
-        assert set(own.status()["services"]) == {"trove-taskmanager", "trove-api", "trove-conductor", "bus"}
+        services = {"trove-taskmanager", "trove-api", "trove-conductor", "trove-objectstore", "bus"}
+        assert set(own.status()["services"]) == services
 
 
 def test_one_that_stood_still_past_its_lease_writes_nothing_when_it_wakes_up() -> None:

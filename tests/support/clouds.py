@@ -2,7 +2,7 @@
 
 import os
 import pickle
-import random
+import secrets
 import shutil
 import signal
 import subprocess
@@ -37,7 +37,7 @@ def make_settings(root: Path, **changes: Any) -> LocalCloudSettings:
     settings = LocalCloudSettings(
         state_dir=root,
         agent_command=(sys.executable, str(FAKE_AGENT)),
-        address_pool=f"127.{random.randint(64, 76)}.{random.randint(0, 255)}.0/24",
+        address_pool=f"127.{64 + secrets.randbelow(13)}.{secrets.randbelow(256)}.0/24",
         packages={"fake": HostPackages(programs=("sh",), install="apt-get install dash")},
         restart_delays_s=(0.05, 0.1),
         agent_settled_s=2,

@@ -7,8 +7,11 @@ import pickle
 import sys
 import traceback
 from functools import reduce
+from typing import Any
 
 from trove.datastores import registry
+from trove.guestagent import backups
+from trove.guestagent.engine import Engine
 from trove.guestagent.host import SandboxedHost
 
 
@@ -19,12 +22,21 @@ def main() -> None:
     class Roots:
         host = SandboxedHost(settings)
         driver = registry.driver(manager, host)
+        engine = Engine(spec=registry.spec(manager), driver=driver, host=host)
 
         @staticmethod
         def prepare(config: str) -> list[tuple[str, int]]:
             steps: list[tuple[str, int]] = []
             Roots.driver.prepare(config=config, progress=lambda step, percent: steps.append((step, percent)))
             return steps
+
+        @staticmethod
+        def back_up(args: dict[str, Any]) -> Any:
+            return backups.back_up(Roots.engine, args, lambda _step, _percent: None)
+
+        @staticmethod
+        def restore(wanted: dict[str, Any]) -> None:
+            backups.restore(Roots.engine, wanted, lambda _step, _percent: None)
 
     while True:
         try:

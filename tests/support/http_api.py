@@ -18,7 +18,9 @@ from typing import Any
 import bcrypt
 from falcon import testing
 from oslo_config import cfg
-from tests.support.world import until
+from tests.support import answers
+from tests.support.engines import EVERYTHING
+from tests.support.world import applied_module, until
 
 from trove.api.app import load
 from trove.api.settings import ApiSettings
@@ -32,8 +34,11 @@ from trove.core.clock import utcnow
 from trove.core.errors import InvalidInput, NotFound
 from trove.core.ids import new_id
 from trove.core.instances import Address, Heartbeat, Instance, NewInstance
+from trove.core.logs import AGENT_LOG, LogReport, LogStatus, LogType
 from trove.core.status import ServiceStatus
 from trove.core.transitions import Event
+from trove.datastores import registry
+from trove.objectstore.memory import MemoryObjectStore
 from trove.operations.doors import Doors, Limits, Settings
 from trove.store import datastores, guests, instances, schema
 from trove.store.session import Database
@@ -74,6 +79,14 @@ class Admission:
         pass
 
 
+LOGS = {**registry.spec("mariadb").logs, AGENT_LOG: LogType.SYS}
+
+
+def _silent_log(name: str, kind: LogType) -> LogReport:
+    status = LogStatus.DISABLED if kind is LogType.USER else LogStatus.READY
+    return LogReport(name=name, type=kind, status=status, published=0, pending=0)
+
+
 class ScriptedGuest:
     """A guest agent with databases and users in memory, which answers as the real one is agreed to. `calls` lists methods."""
 
@@ -81,6 +94,9 @@ class ScriptedGuest:
         self.databases: dict[str, dict[str, Any]] = {}
         self.users: dict[tuple[str, str], dict[str, Any]] = {}
         self.root: str | None = None
+        self.modules: dict[str, dict[str, Any]] = {}
+        self.logs: dict[str, LogReport] = {name: _silent_log(name, kind) for name, kind in LOGS.items()}
+        self.published: list[Mapping[str, Any]] = []
         self.calls: list[str] = []
         self.fault: Exception | None = None
         self._lock = threading.Lock()
@@ -97,6 +113,16 @@ class ScriptedGuest:
             if self.fault:
                 raise self.fault
             return getattr(self, f"_{message.method}")(**message.args)
+
+    def _rpc_ping(self) -> bool:
+        return True
+
+    def _get_diagnostics(self) -> Any:
+        sizes = {"vmSize": 900, "vmPeak": 1000, "vmRss": 300, "vmHwm": 400}
+        return {"version": "10.11.6", "threads": 9, "fdSize": 64, **sizes}
+
+    def _get_hwinfo(self) -> Any:
+        return {"mem_total": 524288, "num_cpus": 2}
 
     def _create_database(self, databases: Sequence[Mapping[str, Any]]) -> None:
         for each in databases:
@@ -167,6 +193,33 @@ class ScriptedGuest:
     def _is_root_enabled(self) -> bool:
         return self.root is not None
 
+    def _module_apply(self, modules: Sequence[Mapping[str, Any]]) -> Any:
+        results = [applied_module(each, "It is broken." if "broken" in each["name"] else None) for each in modules]
+        for told, sent in zip(results, modules, strict=True):
+            self.modules[told["id"]] = {**told, "contents": sent["contents"]}
+        return results
+
+    def _module_list(self, include_contents: bool = False) -> Any:
+        return [each if include_contents else {**each, "contents": None} for each in self.modules.values()]
+
+    def _module_remove(self, module_id: str) -> None:
+        self.modules.pop(module_id, None)
+
+    def _guest_log_list(self) -> Any:
+        return [report.to_json() for report in self.logs.values()]
+
+    def _guest_log_action(self, log_name: str, enable: bool, disable: bool, discard: bool, publish: Any) -> Any:
+        report = self.logs[log_name]
+        if discard:
+            report = replace(report, published=0, pending=report.published + report.pending)
+        if publish is not None:
+            self.published.append(publish)
+            report = replace(report, status=LogStatus.PUBLISHED, published=report.published + report.pending + 10, pending=0)
+        elif enable or disable:
+            report = replace(report, status=LogStatus.ENABLED if enable else LogStatus.DISABLED)
+        self.logs[log_name] = report
+        return report.to_json()
+
     def _user(self, name: str, host: str) -> dict[str, Any]:
         if (name, host) not in self.users:
             raise NotFound(f"User '{name}'@'{host}' was not found.")
@@ -198,7 +251,10 @@ class Api:
     def ask(
         self, method: str, path: str, body: Any = None, *, user: str | None = "member", raw: bytes | None = None, **options: Any
     ) -> testing.Result:
-        """Send a request. `body` is sent as JSON; `raw` as it is; `user` None sends no credentials."""
+        """Send a request; its answer is held against the route's schema.
+
+        `body` is sent as JSON; `raw` as it is; `user` None sends no credentials.
+        """
         headers = {"Authorization": basic(user)} if user else {}
         headers |= options.pop("headers", {})
         if body is not None or raw is not None:
@@ -207,7 +263,9 @@ class Api:
         full = path if options.pop("absolute", False) else f"/v1.0/{project}{path}"
         content = raw if raw is not None else None if body is None else json.dumps(body).encode()
         headers = {name: value for name, value in headers.items() if value is not None}
-        return testing.simulate_request(self.app, method=method, path=full, body=content, headers=headers, **options)
+        result = testing.simulate_request(self.app, method=method, path=full, body=content, headers=headers, **options)
+        answers.check(method, full.partition("?")[0], result)
+        return result
 
     def get(self, path: str, **options: Any) -> testing.Result:
         return self.ask("GET", path, **options)
@@ -221,32 +279,47 @@ class Api:
     def delete(self, path: str, **options: Any) -> testing.Result:
         return self.ask("DELETE", path, **options)
 
-    def insert(self, name: str = "orders", *, project_id: str = PROJECT) -> str:
-        """Store an instance that is being built and return its id."""
+    def offer_everything(self) -> tuple[str, str]:
+        """Offer the datastore `everything`, which has every facet, in two versions; return their ids, the default first."""
+        with self.doors.database.transaction() as tx:
+            datastores.put_datastore(tx, EVERYTHING)
+            versions = [datastores.put_version(tx, EVERYTHING, name, manager=EVERYTHING).id for name in ("1.0", "2.0")]
+            datastores.put_datastore(tx, EVERYTHING, versions[0])
+        return versions[0], versions[1]
+
+    def insert(self, name: str = "orders", *, project_id: str = PROJECT, version_id: str | None = None) -> str:
+        """Store an instance that is being built and return its id; its version is MariaDB's unless one is given."""
         new = NewInstance(
             id=new_id(),
             name=name,
             project_id=project_id,
             flavor_id="2",
             ram_mib=512,
-            datastore_version_id=self.version_id,
+            datastore_version_id=version_id or self.version_id,
             key=b"k" * 32,
             volume_size_gib=2,
         )
         return self.doors.database.run(instances.insert, new).id
 
-    def active(self, name: str = "orders", *, project_id: str = PROJECT, guest: bool = True) -> str:
+    def active(
+        self, name: str = "orders", *, project_id: str = PROJECT, guest: bool = True, version_id: str | None = None
+    ) -> str:
         """Store an instance that serves, with a guest that answers, and return its id."""
-        instance_id = self.insert(name, project_id=project_id)
+        instance_id = self.insert(name, project_id=project_id, version_id=version_id)
         with self.doors.database.transaction() as tx:
             addresses = (Address(address="127.77.0.5"),)
             instances.record_server(tx, instance_id, fence=None, server_id="srv", addresses=addresses, port=3306)
             instances.apply(tx, instance_id, Event.BUILT)
         self.beat(instance_id, ServiceStatus.HEALTHY)
         if guest:
-            assert isinstance(self.doors.bus, MemoryBus)
-            self.guests[instance_id] = ScriptedGuest(self.doors.bus, instance_id)
+            self.active_guest(instance_id)
         return instance_id
+
+    def active_guest(self, instance_id: str) -> ScriptedGuest:
+        """Let an instance have a guest that answers."""
+        assert isinstance(self.doors.bus, MemoryBus)
+        self.guests[instance_id] = ScriptedGuest(self.doors.bus, instance_id)
+        return self.guests[instance_id]
 
     def beat(self, instance_id: str, status: ServiceStatus, **more: Any) -> None:
         """Store a heartbeat."""
@@ -316,6 +389,7 @@ def serving_api(
             cloud=MemoryCloud(),
             bus=bus,
             admission=Admission(),
+            objects=MemoryObjectStore(),
             announcer=announcer,
             settings=operations
             or Settings(default_datastore="mariadb", guest_call_timeout_s=5.0, limits=Limits(max_volumes_gib=1000)),

@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,6 +163,19 @@ def _populate(url: str, trove_url: str) -> dict[str, str]:
         endpoint = {"service_id": service, "interface": interface, "region_id": "RegionOne"}
         call("POST", "/endpoints", {"endpoint": endpoint | {"url": f"{trove_url}/v1.0/%(tenant_id)s"}})
     return projects
+
+
+def offer(url: str, service_type: str, endpoint: str) -> Callable[[], None]:
+    """Add a service to the catalogue of the Keystone at `url`; return what removes it again."""
+    token = login(url, "admin", ADMIN_PASSWORD, "admin")
+
+    def call(method: str, path: str, body: object = None) -> dict[str, dict[str, object]]:
+        return _call(url, method, path, body, token=token)[0]
+
+    service = call("POST", "/services", {"service": {"name": service_type, "type": service_type}})["service"]["id"]
+    public = {"service_id": service, "interface": "public", "region_id": "RegionOne", "url": endpoint}
+    call("POST", "/endpoints", {"endpoint": public})
+    return lambda: (call("DELETE", f"/services/{service}"), None)[1]
 
 
 def login(url: str, user: str, password: str, project: str) -> str:

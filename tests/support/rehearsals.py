@@ -1,6 +1,7 @@
 """Every kind of operation on the crash test-kit's stage: what may befall it here, and how its end is told."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,13 +10,22 @@ from typing import Any
 from tests.support.stepped import Snapshot, SteppedWorld
 from tests.support.world import CALLER
 
+from trove.core.backups import RUNNING, Backup, BackupState
+from trove.core.clusters import ClusterTask
 from trove.core.errors import CloudError, NotFound, TroveError, Unavailable
+from trove.core.instances import Instance
 from trove.core.operations import OperationState
-from trove.core.status import shown_status
+from trove.core.quotas import Resource
+from trove.core.status import ServerStatus, Task, shown_status
+from trove.operations.backup.chain import chain_of
+from trove.operations.booking import CLUSTER, INSTANCE
 from trove.operations.catalogue import KINDS
+from trove.operations.cluster import delete as delete_cluster
+from trove.operations.cluster import reset_status as reset_cluster
 from trove.operations.instance import delete
-from trove.store import instances, operations, quotas
-from trove.store.session import OutcomeUnknown
+from trove.operations.notifications.events import event_type
+from trove.store import backups, clusters, instance_modules, instances, notifications, operations, quotas
+from trove.store.session import OutcomeUnknown, Tx
 from trove.workflow.crash import AFTER_DO, BEFORE_DO, BEFORE_UNDO, Point, Reach, raiser
 
 GUEST_FAILS, GUEST_SILENT = "the guest fails", "the guest stays silent"
@@ -33,7 +43,8 @@ class OperationTrial:
     here: SteppedWorld
     names: Mapping[str, str]
     operation_id: str
-    resource_id: str
+    instance_id: str
+    cluster_id: str | None = None
 
     def live(self, reach: Reach) -> None:
         """Be a task manager until all is quiet."""
@@ -56,9 +67,13 @@ class OperationTrial:
             operations.request_cancel(tx, self.operation_id)
 
     def delete(self) -> None:
-        """Be the user who deletes the instance; it may be refused, as long as it says why."""
+        """Be the user who deletes the instance; it may be refused, as long as it says why. A busy cluster is freed before."""
         with suppress(TroveError):
-            delete.start(self.here.doors, CALLER, self.resource_id)
+            if self.cluster_id is not None:
+                reset_cluster.start(self.here.doors, CALLER, self.cluster_id)
+                delete_cluster.start(self.here.doors, CALLER, self.cluster_id)
+            else:
+                delete.start(self.here.doors, CALLER, self.instance_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +93,16 @@ class KindStage:
             self.here.script.failing[job] = "The disk is full."
         elif what == GUEST_SILENT:
             self.here.script.silent.add(job)
-        resource_id = KINDS[self.kind].rehearse(self.here.doors, CALLER, self.idle)
+        resource_id = self.here.kinds[self.kind].rehearse(self.here.doors, CALLER, self.idle)
         with self.here.store.reading() as tx:
             (operation,) = operations.unfinished(tx, limit=9)
         assert operation.kind == self.kind
-        names = {resource_id: "RESOURCE", self.idle: "IDLE"}
-        return OperationTrial(here=self.here, names=names, operation_id=operation.id, resource_id=resource_id)
+        names = {**_names_of_members(self.here), resource_id: "RESOURCE", self.idle: "IDLE"}
+        instance_id = operation.resource_id if operation.resource_type == INSTANCE else self.idle
+        cluster_id = operation.resource_id if operation.resource_type == CLUSTER else None
+        return OperationTrial(
+            here=self.here, names=names, operation_id=operation.id, instance_id=instance_id, cluster_id=cluster_id
+        )
 
     def circumstances(self, calm: Sequence[Point]) -> Sequence[str]:
         """Return how guests fail whose jobs the calm run has done, known from the world that it left."""
@@ -104,6 +123,8 @@ class KindStage:
             return raiser(CloudError("No valid host was found."))
         if point.place.startswith(("bus.", "admission.")):
             return raiser(Unavailable("The bus is away."))
+        if point.place.startswith("objects."):
+            return raiser(Unavailable("The object store is away."))
         return None
 
     def hiccups(self, point: Point) -> Mapping[str, Callable[[OperationTrial], None]]:
@@ -130,6 +151,7 @@ def problems(here: SteppedWorld) -> list[str]:
         for instance_id in live:
             for resource, amount in instances.charges(tx, instance_id).items():
                 owed[resource.value] = owed.get(resource.value, 0) + amount
+        owed[Resource.BACKUPS.value] = len(backups.live_ids(tx))
         for quota in quotas.limits_of(tx, CALLER.project_id, {}):
             if (quota.in_use, quota.reserved) != (owed.get(quota.resource.value, 0), 0):
                 found.append(f"quota: {quota}, owed {owed}")
@@ -137,6 +159,9 @@ def problems(here: SteppedWorld) -> list[str]:
             count = tx.connection.exec_driver_sql(f"select count(*) from {what}").scalar()
             if count:
                 found.append(f"{count} left in {what}")
+        for (instance_id,) in tx.connection.exec_driver_sql("select distinct instance_id from instance_modules"):
+            if instance_id not in live:
+                found.append("a module of an instance that is deleted")
     left = here.cloud.leftovers()
     for what, ids in (
         ("server", left.servers),
@@ -153,20 +178,100 @@ def problems(here: SteppedWorld) -> list[str]:
         }
         found += [f"{UNEXPLAINED} {what}" for what, (ours, held) in known.items() if instance.id in held and not ours]
         shown = shown_status(instance.task, instance.server_status)
-        if shown not in {"ACTIVE", "ERROR"}:
+        stopped = instance.task is Task.NONE and instance.server_status is ServerStatus.SHUTDOWN
+        if shown not in {"ACTIVE", "ERROR", "RESTART_REQUIRED"} and not stopped:
             found.append(f"an instance stuck in {shown}")
         if shown == "ERROR" and instance.fault is None:
             found.append("an instance in ERROR without a reason")
+    found += _backup_problems(here)
+    found += _cluster_problems(here, live)
+    found += _told_amiss(here)
+    found += _split_brains(here, live)
     if here.locks.held:
         found.append(f"locks held: {sorted(here.locks.held)}")
     return found
 
 
+def _backup_problems(here: SteppedWorld) -> list[str]:
+    with here.store.reading() as tx:
+        rows = {backup_id: backups.get(tx, backup_id) for backup_id in backups.live_ids(tx)}
+    found = [f"a backup stuck in {row.state}" for row in rows.values() if row.state in RUNNING]
+    found += [f"a backup that is still to be deleted: {row.state}" for row in rows.values() if row.deleting]
+    for (_, name), _ in sorted(here.objects._objects.items()):
+        row = rows.get(name.partition("/")[0])
+        if row is None:
+            found.append("an object of a backup that is deleted")
+        elif row.state is BackupState.FAILED:
+            found.append(f"{UNEXPLAINED} object")
+    for row in rows.values():
+        if row.state is BackupState.COMPLETED:
+            chain_of(here.objects, row)
+    return found
+
+
+def _cluster_problems(here: SteppedWorld, live: Mapping[str, Instance]) -> list[str]:
+    """Return where a cluster is stuck or torn, or where its members do not know each other and nothing is said of it."""
+    with here.store.reading() as tx:
+        rows = {cluster_id: clusters.get(tx, cluster_id) for cluster_id in clusters.live_ids(tx)}
+    found = [f"a cluster stuck in {row.task}" for row in rows.values() if row.task is not ClusterTask.NONE]
+    found += ["a member of a cluster that is deleted" for each in live.values() if each.cluster_id not in {None, *rows}]
+    for row in rows.values():
+        ids = frozenset(member.id for member in row.members)
+        idle = all(shown_status(live[each].task, live[each].server_status) != "ERROR" for each in ids)
+        if row.fault is None and idle and any(here.guests.clusters.known.get(each) != ids for each in ids):
+            found.append("members that do not know each other, and nothing is said of it")
+        if row.fault is None and idle and not here.guests.clusters.settled >= ids:
+            found.append("a member that was never told that all had joined")
+        if {live[each].datastore_version.name for each in ids} != {row.datastore_version.name} and row.fault is None:
+            found.append("members of another version than their cluster")
+    return found + here.guests.clusters.amiss
+
+
+def _names_of_members(here: SteppedWorld) -> dict[str, str]:
+    with here.store.reading() as tx:
+        rows = [clusters.get(tx, cluster_id) for cluster_id in clusters.live_ids(tx)]
+    return {member.id: member.name for row in rows for member in row.members}
+
+
+def _split_brains(here: SteppedWorld, live: Mapping[str, Instance]) -> list[str]:
+    """Return where two servers of a set took writes at a time, and where what is shown as well does not do what it should."""
+    found = [f"two sources at a time: {each}" for each in here.guests.replication.split]
+    for instance in live.values():
+        if shown_status(instance.task, instance.server_status) != "ACTIVE" or instance.fault is not None:
+            continue
+        role = here.guests.replication.role(instance.id)
+        if instance.replica_of is None and not role.writable:
+            found.append("a server that replicates nobody takes no writes, and nothing is said of it")
+        if instance.replica_of is not None:
+            source = live[instance.replica_of].addresses
+            if role.writable or role.follows != source[0].address:
+                found.append(f"a replica that does not follow its source: {role}, {source}")
+    return found
+
+
+def _told_amiss(here: SteppedWorld) -> list[str]:
+    """Return where what consumers of notifications were told is not what happened: each beginning and each end once."""
+    with here.store.reading() as tx:
+        told = Counter((each.payload.get("operation_id"), each.event_type) for each in notifications.waiting(tx, 10_000))
+        ended = operations.page(tx, project_id=CALLER.project_id, limit=10_000).items
+    wanted: Counter[tuple[object, str]] = Counter()
+    for each in ended:
+        end = "end" if each.state is OperationState.SUCCEEDED else "error"
+        wanted.update((each.id, event_type(each.kind, suffix)) for suffix in ("start", end))
+    amiss = {key for key in {*told, *wanted} if key[0] is not None and told[key] != wanted[key]}
+    return [f"told {told[key]} times: {key[1]}" for key in sorted(amiss, key=str)]
+
+
 def _rows(here: SteppedWorld) -> object:
     with here.store.reading() as tx:
+        kept = sorted((each.name, each.state.value, each.note, each.size_bytes) for each in _all_backups(tx))
         ended = [
             (each.kind, each.state.value, each.error, dict(each.reserved))
             for each in operations.page(tx, project_id=CALLER.project_id, limit=9).items
+        ]
+        formed = [
+            (each.name, each.task, each.fault, each.datastore_version.name, each.configuration_id is None, len(each.members))
+            for each in (clusters.get(tx, cluster_id) for cluster_id in clusters.live_ids(tx))
         ]
         counted = [(each.resource.value, each.in_use, each.reserved) for each in quotas.limits_of(tx, CALLER.project_id, {})]
         seen = []
@@ -178,8 +283,15 @@ def _rows(here: SteppedWorld) -> object:
                 service = one.guest.status.value if shown == "ACTIVE" else None
                 # What a guest said last may come late, or never, once its server is gone.
                 volume = one.volume if shown == "ACTIVE" or not one.volume else (one.volume.size_gib, one.volume.volume_id)
-                seen.append((one.name, shown, service, one.addresses, one.port, one.server_id, volume, fault))
-    return ended, counted, sorted(seen, key=str)
+                role = here.guests.replication.role(each) if shown == "ACTIVE" else None
+                has = [(every.module.name, every.md5) for every in instance_modules.of_instance(tx, each, project_id=None)]
+                is_now = (one.replica_of, role, one.datastore_version.name, one.access, here.cloud.accesses.get(each), has)
+                seen.append((one.name, shown, service, one.addresses, one.port, one.server_id, volume, fault, is_now))
+    return ended, counted, sorted(seen, key=str), kept, formed
+
+
+def _all_backups(tx: Tx) -> list[Backup]:
+    return [backups.get(tx, each) for each in backups.live_ids(tx)]
 
 
 def _cloud(here: SteppedWorld, names: Mapping[str, str]) -> object:

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
+from tests.support.engines import EVERYTHING
+from tests.support.notices import PUBLISHER
+from tests.support.replicas import Role
 from tests.support.world import (
     CALLER,
     FakeGuests,
@@ -30,8 +33,10 @@ from trove.cloud.memory import MemoryCloud
 from trove.conductor.manager import Manager as Conductor
 from trove.core import clock
 from trove.core.errors import Unavailable
+from trove.core.instances import Access
+from trove.objectstore.memory import MemoryObjectStore
 from trove.operations.catalogue import KINDS, Kind
-from trove.operations.doors import Doors, Limits, Settings
+from trove.operations.doors import BackupSettings, Doors, Limits, Settings
 from trove.operations.instance import create
 from trove.operations.work import Interrupted
 from trove.store import datastores, instances, operations, schema
@@ -45,10 +50,12 @@ BEAT_EVERY = timedelta(seconds=5)
 SETTINGS = Settings(
     limits=Limits(max_instances=-1, max_volumes_gib=-1),
     default_datastore="mariadb",
+    backups=BackupSettings(timeout_s=30.0),
     build_timeout_s=30.0,
     restart_timeout_s=30.0,
     delete_timeout_s=30.0,
     resize_timeout_s=30.0,
+    failover_timeout_s=30.0,
     revert_timeout_s=30.0,
 )
 ROUNDS = 100
@@ -190,8 +197,8 @@ class _Speaking(MemoryBus):
 class SteppedGuests(FakeGuests):
     """Guests that act when a message is delivered. Each lives as long as its server."""
 
-    def __init__(self, bus: SteppedBus, script: Script) -> None:
-        super().__init__(bus, script)
+    def __init__(self, bus: SteppedBus, script: Script, objects: MemoryObjectStore) -> None:
+        super().__init__(bus, script, objects)
         self._stepped = bus
 
     def boot(self, spec: ServerSpec) -> None:
@@ -214,7 +221,15 @@ class Snapshot:
     specs: dict[str, ServerSpec]
     next_address: int
     admitted: set[str]
+    objects: dict[tuple[str, str], Any]
+    sealed: set[tuple[str, str]]
     done: dict[tuple[str, str], str]
+    roles: dict[str, Role]
+    received: dict[str, int]
+    accesses: dict[str, Access | None]
+    known: dict[str, frozenset[str]]
+    settled: set[str]
+    founders: dict[str, str]
 
 
 @dataclass
@@ -232,6 +247,7 @@ class SteppedWorld:
     guests: SteppedGuests = field(init=False)
     script: Script = field(init=False)
     admission: MemoryAdmission = field(init=False)
+    objects: MemoryObjectStore = field(init=False)
     announcer: RecordedAnnouncer = field(init=False)
     locks: MemoryLocks = field(init=False)
     doors: Doors = field(init=False)
@@ -258,7 +274,15 @@ class SteppedWorld:
             specs=dict(cloud.specs),
             next_address=cloud._next_address,
             admitted=set(self.admission.admitted),
+            objects=dict(self.objects._objects),
+            sealed=set(self.objects._sealed),
             done=dict(self.guests.done),
+            roles=dict(self.guests.replication.roles),
+            received=dict(self.guests.replication.received),
+            accesses=dict(cloud.accesses),
+            known=dict(self.guests.clusters.known),
+            settled=set(self.guests.clusters.settled),
+            founders=dict(self.guests.clusters.founders),
         )
 
     def restore(self, was: Snapshot) -> None:
@@ -275,7 +299,15 @@ class SteppedWorld:
         self.cloud.specs.update(was.specs)
         self.cloud._next_address = was.next_address
         self.admission.admitted.update(was.admitted)
+        self.objects._objects.update(was.objects)
+        self.objects._sealed.update(was.sealed)
         self.guests.done.update(was.done)
+        self.guests.replication.roles.update(was.roles)
+        self.guests.replication.received.update(was.received)
+        self.cloud.accesses.update(was.accesses)
+        self.guests.clusters.known.update(was.known)
+        self.guests.clusters.settled.update(was.settled)
+        self.guests.clusters.founders.update(was.founders)
         for spec in was.specs.values():
             self.guests.boot(spec)
 
@@ -288,6 +320,7 @@ class SteppedWorld:
             cloud=Watched(self.cloud, "cloud", reach),
             bus=Watched(self.bus, "bus", reach),
             admission=Watched(self.admission, "admission", reach),
+            objects=Watched(self.objects, "objects", reach),
         )
 
         def probe(task: str, moment: str) -> None:
@@ -363,7 +396,8 @@ class SteppedWorld:
         """Tell what has happened so far, in numbers where those do."""
         left = dict(self.cloud._servers), dict(self.cloud._volumes), dict(self.cloud._ports)
         messages = self.bus.sent, len(self.bus.order), len(self.guests.jobs)
-        return self.store.commits, self.mortal_store.commits, messages, left, frozenset(self.admission.admitted)
+        held = frozenset(self.admission.admitted), len(self.objects._objects), len(self.objects._sealed)
+        return self.store.commits, self.mortal_store.commits, messages, left, held
 
     def _hand_over(self, topic: str, message: Message) -> None:
         if topic == CONDUCTOR_TOPIC:
@@ -380,8 +414,10 @@ class SteppedWorld:
     def _furnish(self) -> None:
         self.script = Script()
         self.bus = SteppedBus()
-        self.guests = SteppedGuests(self.bus, self.script)
+        self.objects = MemoryObjectStore()
+        self.guests = SteppedGuests(self.bus, self.script, self.objects)
         self.cloud = MemoryCloud(on_boot=self.guests.boot)
+        self.guests.replication.cloud = self.cloud
         self.admission, self.announcer = MemoryAdmission(), RecordedAnnouncer()
         self.locks = MemoryLocks()
         self._conductor = Conductor(self.store)
@@ -391,6 +427,7 @@ class SteppedWorld:
             cloud=self.cloud,
             bus=self.bus,
             admission=self.admission,
+            objects=self.objects,
             announcer=self.announcer,
             settings=self.settings,
         )
@@ -404,6 +441,7 @@ def stepped_world(directory: Path) -> Iterator[SteppedWorld]:
     store = WatchedDatabase(f"sqlite:///{path}", vault=vault)
     mortal_store = WatchedDatabase(f"sqlite:///{path}", vault=vault)
     for each in (store, mortal_store):
+        each.publisher = PUBLISHER
         event.listen(each.engine, "connect", _without_patience_for_disks)
     time = Clock()
     try:
@@ -413,6 +451,10 @@ def stepped_world(directory: Path) -> Iterator[SteppedWorld]:
                 datastores.put_datastore(tx, "mariadb")
                 version = datastores.put_version(tx, "mariadb", "10.11", manager="mariadb", version="10.11.6", image_id="host")
                 datastores.put_datastore(tx, "mariadb", version.id)
+                datastores.put_datastore(tx, EVERYTHING)
+                datastores.put_version(tx, EVERYTHING, "2.0", manager=EVERYTHING, image_id="host")
+                everything = datastores.put_version(tx, EVERYTHING, "1.0", manager=EVERYTHING, image_id="host")
+                datastores.put_datastore(tx, EVERYTHING, everything.id)
             yield SteppedWorld(store=store, mortal_store=mortal_store, path=path, clock=time)
     finally:
         store.close()
@@ -421,7 +463,7 @@ def stepped_world(directory: Path) -> Iterator[SteppedWorld]:
 
 def idle_instance(here: SteppedWorld) -> str:
     """Build an instance and let it come to rest; return its id."""
-    instance_id = create.start(here.doors, CALLER, request(name="idle")).id
+    instance_id = create.start(here.doors, CALLER, request(name="idle", datastore_type=EVERYTHING)).id
     here.run_until_quiet(unseen)
     with here.store.reading() as tx:
         assert instances.get(tx, instance_id).guest.status == "healthy"

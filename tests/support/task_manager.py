@@ -13,6 +13,7 @@ from tests.support.world import MemoryAdmission, RecordedAnnouncer
 
 from trove.bus.memory import MemoryBus
 from trove.cloud.memory import MemoryCloud
+from trove.objectstore.memory import MemoryObjectStore
 from trove.operations.catalogue import KINDS
 from trove.operations.doors import Doors, Settings
 from trove.operations.steps import line, step
@@ -62,6 +63,7 @@ def main() -> None:
         cloud=MemoryCloud(),
         bus=MemoryBus(),
         admission=admission,
+        objects=MemoryObjectStore(),
         announcer=RecordedAnnouncer(),
         settings=Settings(),
     )

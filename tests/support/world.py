@@ -7,6 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from tests.support.backups import read_restore, store_backup
+from tests.support.clustered import Clustered
+from tests.support.engines import EVERYTHING
+from tests.support.replicas import Replicas
 
 from trove.bus.contract import CONDUCTOR_TOPIC, GuestCredential, Message, Subscription, guest_topic
 from trove.bus.memory import MemoryBus
@@ -16,7 +22,10 @@ from trove.conductor.manager import Manager as Conductor
 from trove.core.accounts import Database as NewDatabase
 from trove.core.accounts import User
 from trove.core.callers import Caller
+from trove.core.clock import utcnow
+from trove.core.errors import Refused
 from trove.core.json import JSON
+from trove.objectstore.memory import MemoryObjectStore
 from trove.operations.doors import Doors, Limits, Settings
 from trove.operations.instance.create import CreateInstance
 from trove.store import datastores, schema
@@ -50,6 +59,13 @@ def request(**changes: object) -> CreateInstance:
         "users": (User(name="ann", password=PASSWORD, databases=("shop",)),),
     }
     return CreateInstance(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def applied_module(given: Mapping[str, Any], fault: str | None = None) -> dict[str, Any]:
+    """Return what a guest answers that has applied a module, or could not for a fault."""
+    now = utcnow().isoformat()
+    status, message = ("ERROR", fault) if fault else ("OK", "done")
+    return {**given, "status": status, "message": message, "created": now, "updated": now, "contents": None}
 
 
 class RecordedAnnouncer:
@@ -89,19 +105,28 @@ class Script:
     failing: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     status: str = "healthy"
+    restart_required: bool = False
+    """Whether some of a configuration waits for a restart."""
 
 
 class FakeGuests:
     """Guest agents of all servers that were booted. Jobs are named, and done once for a name."""
 
-    def __init__(self, bus: MemoryBus, script: Script) -> None:
+    def __init__(self, bus: MemoryBus, script: Script, objects: MemoryObjectStore) -> None:
         self._bus = bus
         self._script = script
+        self._objects = objects
         self._served: dict[str, Subscription] = {}
         self._lock = threading.Lock()
         self.done: dict[tuple[str, str], str] = {}
         self.jobs: list[tuple[str, str, Mapping[str, JSON]]] = []
+        self.results: dict[tuple[str, str], JSON] = {}
+        self.restored: dict[str, list[bytes]] = {}
+        self.cancelled: set[tuple[str, str]] = set()
         self.forgotten: list[str] = []
+        self.calls: list[tuple[str, str]] = []
+        self.replication = Replicas()
+        self.clusters = Clustered()
 
     def boot(self, spec: ServerSpec) -> None:
         parser = configparser.RawConfigParser()
@@ -130,12 +155,18 @@ class FakeGuests:
 
     def _handler(self, instance_id: str) -> Callable[[Message], JSON]:
         def handle(message: Message) -> JSON:
+            self.calls.append((instance_id, message.method))
             if message.method == "start_job":
                 self._do(instance_id, message.args)
             elif message.method == "forget_jobs":
                 names = message.args["names"]
                 assert isinstance(names, list)
                 self.forgotten += [str(name) for name in names]
+            elif message.method == "cancel_job":
+                self.cancelled.add((instance_id, str(message.args["name"])))
+                return True
+            elif message.method == "module_apply":
+                return [applied_module(each, self._script.failing.get("module_apply")) for each in message.args["modules"]]
             return None
 
         return handle
@@ -146,13 +177,35 @@ class FakeGuests:
         if kind in self._script.silent:
             return
         error = self._script.failing.get(kind)
+        if (instance_id, name) in self.cancelled:
+            self._report(instance_id, name, kind, "FAILED", 0, "Cancelled.")
+            return
         if (instance_id, name) not in self.done:
             self.done[instance_id, name] = kind
             self.jobs.append((instance_id, kind, given))
             self._report(instance_id, name, kind, "RUNNING", 40)
+            if not error and (told := self.replication.do(instance_id, kind, given)) is not None:
+                self.results[instance_id, name] = told
+            if not error:
+                self.clusters.do(instance_id, kind, given)
+            if kind == "apply_modules":
+                self.results[instance_id, name] = {"applied": {each["id"]: each["md5"] for each in given["modules"]}}
+            if kind == "configure":
+                self.results[instance_id, name] = {"restart_required": self._script.restart_required}
+            if kind == "backup" and not error:
+                error = self._back_up(instance_id, name, given)
+            if isinstance(given.get("restore"), dict):
+                self.restored[instance_id] = read_restore(self._objects, given["restore"])
         self._report(instance_id, name, kind, "FAILED" if error else "DONE", 100, error)
         if not error:
             self.beat(instance_id)
+
+    def _back_up(self, instance_id: str, name: str, given: Mapping[str, Any]) -> str | None:
+        try:
+            self.results[instance_id, name] = store_backup(self._objects, instance_id, given)
+        except Refused as refused:
+            return refused.message
+        return None
 
     def _report(self, instance_id: str, name: str, kind: str, state: str, percent: int, error: str | None = None) -> None:
         body: dict[str, JSON] = {
@@ -162,7 +215,7 @@ class FakeGuests:
             "percent": percent,
             "step": "working",
             "error": error,
-            "result": None,
+            "result": self.results.get((instance_id, name)),
         }
         self._bus.as_principal(instance_id).cast(CONDUCTOR_TOPIC, "report_job", body)
 
@@ -173,6 +226,7 @@ class World:
 
     database: Database
     cloud: MemoryCloud
+    objects: MemoryObjectStore
     bus: MemoryBus
     admission: MemoryAdmission
     announcer: RecordedAnnouncer
@@ -197,16 +251,23 @@ def world(directory: Path, *, database: type[Database] = Database, settings: Set
         datastores.put_datastore(tx, "mariadb")
         version = datastores.put_version(tx, "mariadb", "10.11", manager="mariadb", version="10.11.6", image_id="host")
         datastores.put_datastore(tx, "mariadb", version.id)
+        datastores.put_datastore(tx, EVERYTHING)
+        datastores.put_version(tx, EVERYTHING, "2.0", manager=EVERYTHING, image_id="host")
+        everything = datastores.put_version(tx, EVERYTHING, "1.0", manager=EVERYTHING, image_id="host")
+        datastores.put_datastore(tx, EVERYTHING, everything.id)
     bus = MemoryBus()
     script = Script()
-    guests = FakeGuests(bus, script)
+    objects = MemoryObjectStore()
+    guests = FakeGuests(bus, script, objects)
     cloud = MemoryCloud(on_boot=guests.boot)
+    guests.replication.cloud = cloud
     admission, announcer = MemoryAdmission(), RecordedAnnouncer()
     doors = Doors(
         database=store,
         cloud=cloud,
         bus=bus,
         admission=admission,
+        objects=objects,
         announcer=announcer,
         settings=settings or Settings(limits=Limits(), default_datastore="mariadb"),
     )
@@ -217,6 +278,7 @@ def world(directory: Path, *, database: type[Database] = Database, settings: Set
         yield World(
             database=store,
             cloud=cloud,
+            objects=objects,
             bus=bus,
             admission=admission,
             announcer=announcer,

@@ -4,7 +4,7 @@
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
@@ -15,7 +15,7 @@ import falcon
 import orjson
 from paste.deploy import loadapp
 
-from trove.api import bodies, faults, query
+from trove.api import bodies, faults, formats, query
 from trove.api.filters.identity import CALLER, POLICY
 from trove.api.filters.wsgi import App
 from trove.api.flavor_list import FlavorList
@@ -76,15 +76,22 @@ class _Noted:
 
 def _responder(route: Route, doors: Doors, settings: ApiSettings, flavors: FlavorList) -> Responder:
     validator = Validator(route.schema) if route.schema is not None else None
+    query_validator = Validator(route.query) if route.query is not None else None
     status = _STATUS_LINES[route.status]
 
     def respond(req: falcon.Request, resp: falcon.Response, **path: str) -> None:
+        _check_path(path)
+        if "" in path.values():  # a slash at the end, or two in a row
+            raise _nowhere()
         environ = req.env
         caller, policy = environ[CALLER], environ[POLICY]
         if route.rule is not None:
             policy.enforce(route.rule, caller)
         parameters = query.parse(req.query_string)
-        links = Links(base_url(environ, settings.public_endpoint), caller.project_id, req.path, parameters)
+        if parameters and query_validator is not None:
+            query_validator.check_query(parameters)
+        path_of_page = req.path + environ.get(formats.SUFFIX, "")
+        links = Links(base_url(environ, settings.public_endpoint), caller.project_id, path_of_page, parameters)
         announcer = _Noted(doors.announcer)
         request = Request(
             doors=replace(doors, announcer=announcer),
@@ -102,6 +109,8 @@ def _responder(route: Route, doors: Doors, settings: ApiSettings, flavors: Flavo
         resp.status = status
         if answer is not None:
             resp.data = orjson.dumps(answer)
+            if formats.SCHEMA in environ:
+                environ[formats.SCHEMA] = route.answer
         if route.status != HTTPStatus.NO_CONTENT:
             resp.content_type = faults.JSON_TYPE
         if announcer.ids:
@@ -112,21 +121,33 @@ def _responder(route: Route, doors: Doors, settings: ApiSettings, flavors: Flavo
     return respond
 
 
+def _check_path(path: Mapping[str, str]) -> None:
+    """Raise `NotFound` for a NUL, which no name has, and for which PostgreSQL would not even look."""
+    if any("\x00" in text for text in path.values()):
+        raise NotFound("There is nothing at this path for this method.")
+
+
 def _body(route: Route, validator: Validator, environ: dict[str, Any], settings: ApiSettings) -> Any:
-    body = bodies.read(environ, max_bytes=settings.max_body_bytes)
+    body = bodies.read(environ, max_bytes=settings.max_body_bytes, schema=validator.schema)
     if body is None:
         if route.optional:
             return None
-        raise InvalidInput("The request needs a JSON body.")
+        raise InvalidInput("The request needs a body in JSON or XML.")
     validator.check(body)
     return body
 
 
 def _nothing_here(_req: falcon.Request, _resp: falcon.Response, **_path: str) -> None:
-    raise NotFound("There is nothing at this path for this method.")
+    raise _nowhere()
 
 
-def _answer_fault(_req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> None:
+def _nowhere() -> NotFound:
+    return NotFound("There is nothing at this path for this method.")
+
+
+def _answer_fault(req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> None:
+    if isinstance(error, falcon.HTTPBadRequest) and req.method not in falcon.COMBINED_METHODS:
+        error = _nowhere()  # Falcon holds a method that it does not know for a bad request
     reply = faults.of(error)
     resp.status = reply.status_line
     resp.content_type = faults.JSON_TYPE

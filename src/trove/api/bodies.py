@@ -1,31 +1,40 @@
-"""Reads a request's body: bounded, JSON only, without traps (duplicate keys, depth, NUL, lone surrogates)."""
+"""Reads a request's body, JSON or XML: bounded, without traps (duplicate keys, depth, NUL, lone surrogates)."""
 
 import json
 import re
 from collections.abc import Mapping
 from typing import Any, BinaryIO, NoReturn
 
+from trove.api import xml
 from trove.api.faults import TooLarge, UnsupportedMediaType
+from trove.api.formats import JSON_TYPES, XML_TYPES
+from trove.api.schemas.scalars import Schema
 from trove.core.errors import InvalidInput
 from trove.core.json import JSON
 
-ACCEPTED = frozenset({"", "application/json", "application/vnd.openstack.trove+json"})
 MAX_DEPTH = 20
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-def read(environ: Mapping[str, Any], *, max_bytes: int) -> JSON:
-    """Return the parsed body, None when there is none.
+def read(environ: Mapping[str, Any], *, max_bytes: int, schema: Schema | None = None) -> JSON:
+    """Return the parsed body, None when there is none; one without a Content-Type is JSON.
 
-    Raises `InvalidInput` (not JSON), `UnsupportedMediaType`, `TooLarge`.
+    `schema` guides the types of XML; it is not enforced. Raises `InvalidInput` (not what its type says),
+    `UnsupportedMediaType`, `TooLarge`.
     """
     raw = _read_bytes(environ, max_bytes)
     if not raw.strip():
         return None
     content_type = str(environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
-    if content_type not in ACCEPTED:
-        raise UnsupportedMediaType(f"The Content-Type {content_type[:100]!r} is not supported; send application/json.")
+    if content_type in XML_TYPES:
+        document = xml.read(raw, schema)
+        _inspect(document)
+        return document
+    if content_type and content_type not in JSON_TYPES:
+        raise UnsupportedMediaType(
+            f"The Content-Type {content_type[:100]!r} is not supported; send application/json or application/xml."
+        )
     return parse(raw)
 
 

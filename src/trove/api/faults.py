@@ -44,6 +44,7 @@ STATUS_OF: Mapping[type[errors.TroveError], int] = {
     errors.Cancelled: 409,
     errors.QuotaExceeded: 413,
     errors.NotReady: 422,
+    errors.Unprocessable: 422,
     errors.Unsupported: 501,
     errors.Unavailable: 503,
     errors.CloudError: 503,
@@ -53,7 +54,7 @@ STATUS_OF: Mapping[type[errors.TroveError], int] = {
 
 
 class UnsupportedMediaType(errors.TroveError):
-    """The body is not JSON by its Content-Type (415)."""
+    """The body is neither JSON nor XML by its Content-Type (415)."""
 
 
 class TooLarge(errors.TroveError):

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from trove.api import faults
+from trove.api import faults, formats
 from trove.api.faults import RequestTimeout
 from trove.api.filters.wsgi import App, Environ, Headers
 from trove.core.errors import InvalidInput, Overloaded, TroveError
@@ -74,6 +74,11 @@ class Gateway:
         self._quick = _Lane("request", bounds.threads, bounds.most_requests)
         self._slow = _Lane("slow-request", bounds.slow_threads, bounds.most_requests // 2)
         self._buffered = 0
+        self._closes = False
+
+    def close_connections(self) -> None:
+        """Let each connection end with its next answer."""
+        self._closes = True
 
     def close(self) -> None:
         """Wait for the requests that run. May run twice."""
@@ -90,8 +95,9 @@ class Gateway:
             await self._work(lane, scope, proto, body)
         except TroveError as error:
             answer = faults.of(error)
-            headers = [("content-type", faults.JSON_TYPE), ("connection", "close"), *answer.headers.items()]
-            proto.response_bytes(answer.code, headers, answer.body)
+            media_type, content = formats.fault(answer, scope.headers.get("accept", ""))
+            headers = [("content-type", media_type), ("connection", "close"), *answer.headers.items()]
+            proto.response_bytes(answer.code, headers, content)
 
     async def _work(self, lane: _Lane, scope: Any, proto: Any, body: bytes) -> None:
         loop = asyncio.get_running_loop()
@@ -140,6 +146,8 @@ class Gateway:
         except Exception as error:
             answer = faults.of(error)
             code, headers, content = answer.code, [("Content-Type", faults.JSON_TYPE), *answer.headers.items()], answer.body
+        if self._closes:
+            headers = [*headers, ("Connection", "close")]
         proto.response_bytes(code, headers, content)
 
     async def _body(self, scope: Any, proto: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Links in replies (contract 1.6): `self` and `bookmark` of a resource, `next` of a page."""
+"""Links in replies (contract 1.4, 1.6): `self` and `bookmark` of a resource, `next` of a page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,10 +43,13 @@ class Links:
         return [{"rel": "next", "href": f"{self.base}/{VERSION}{quote(self.path)}?{urlencode(query)}"}]
 
     def page(self, key: str, items: Sequence[JSON], marker: str | None, limit: int) -> dict[str, JSON]:
-        """Return a page's body: the items, and `links` only when there is a next page."""
+        """Return a page's body: the items, and links only when there is a next page.
+
+        They are under `links`, where most clients look, and under `{key}_links`, where gophercloud does.
+        """
         body: dict[str, JSON] = {key: items}
         if marker is not None:
-            body["links"] = self.next(marker, limit)
+            body["links"] = body[f"{key}_links"] = self.next(marker, limit)
         return body
 
 

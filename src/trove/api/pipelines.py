@@ -6,16 +6,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from trove.api import faults
+from trove.api import faults, openapi
 from trove.api.faults import NotAcceptable
+from trove.api.filters import extensions
 from trove.api.filters.faultwrapper import send
 from trove.api.filters.wsgi import App, Environ, StartResponse
+from trove.api.formats import negotiated
 from trove.api.links import base_url
 from trove.api.settings import installed
 from trove.api.views.versions import version
 
 _PREFIX = re.compile(r"/v[0-9]+(\.[0-9]+)?(/|$)")
-_ACCEPTED_VERSION = re.compile(r"application/vnd\.openstack\.trove\+json\s*;\s*version=([0-9.]+)")
+_ACCEPTED_VERSION = re.compile(r"application/vnd\.openstack\.trove\+(?:json|xml)\s*;\s*version=([0-9.]+)")
 
 
 class Loader(Protocol):
@@ -26,9 +28,9 @@ class Loader(Protocol):
 
 
 def root_factory(loader: Loader, global_conf: dict[str, str], **local_conf: str) -> App:
-    """Return the Paste composite `trove`: apps by the beginning of the path, as `/v1.0 = troveapi`."""
+    """Return the Paste composite `trove`: apps by the beginning of the path, as `/v1.0 = troveapi`, in JSON and XML."""
     apps = {path.rstrip("/"): loader.get_app(name, global_conf) for path, name in local_conf.items()}
-    return by_prefix(apps)
+    return negotiated(by_prefix(apps))
 
 
 def by_prefix(apps: dict[str, App]) -> App:
@@ -61,19 +63,40 @@ def by_prefix(apps: dict[str, App]) -> App:
 def auth_factory(loader: Loader, global_conf: dict[str, str], **local_conf: str) -> App:
     """Return the Paste composite that picks the pipeline of the configured authentication: `keystone = …`, `basic = …`.
 
-    The version itself, at `/v1.0` and `/v1.0/`, needs no authentication.
+    What needs no authentication, `/v1.0`, `/v1.0/`, `/v1.0/openapi.json` and the extensions outside of projects, is answered
+    by `public = …`.
     """
     settings = installed().settings
-    if settings.auth not in local_conf:
-        raise RuntimeError(f"api-paste.ini names no pipeline for the authentication {settings.auth!r}.")
+    for needed in (settings.auth, "public"):
+        if needed not in local_conf:
+            raise RuntimeError(f"api-paste.ini: the composite names no pipeline for {needed!r}.")
     app = loader.get_app(local_conf[settings.auth], global_conf)
+    public = loader.get_app(local_conf["public"], global_conf)
 
     def versioned(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if environ.get("PATH_INFO", "") in {"", "/"} and environ["REQUEST_METHOD"] in {"GET", "HEAD"}:
-            return _send_json(environ, start_response, {"version": version(base_url(environ, settings.public_endpoint))})
-        return app(environ, start_response)
+        path = environ.get("PATH_INFO", "")
+        is_public = path in {"", "/", openapi.PATH} or path == extensions.HEAD or path.startswith(f"{extensions.HEAD}/")
+        return (public if is_public else app)(environ, start_response)
 
     return versioned
+
+
+def version_factory(_global_conf: dict[str, str], **_local_conf: str) -> App:
+    """Return the Paste app `version`: what anybody may read below `/v1.0`: version, OpenAPI document, extensions."""
+    settings = installed().settings
+
+    def one_version(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path in {"", "/"} and environ["REQUEST_METHOD"] in {"GET", "HEAD"}:
+            return _send_json(environ, start_response, {"version": version(base_url(environ, settings.public_endpoint))})
+        if path == openapi.PATH and environ["REQUEST_METHOD"] in {"GET", "HEAD"}:
+            return _send(environ, start_response, "200 OK", faults.JSON_TYPE, openapi.serialized())
+        found = extensions.answer(environ, start_response, path)
+        if found is None:
+            return send(start_response, faults.reply(404, "There is nothing at this path for this method."))
+        return found
+
+    return one_version
 
 
 def versions_factory(_global_conf: dict[str, str], **_local_conf: str) -> App:

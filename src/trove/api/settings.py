@@ -18,7 +18,10 @@ class ApiSettings:
     """Settings of the HTTP side.
 
     `conf` is the oslo.config object that oslo.policy, oslo.middleware and keystonemiddleware read.
-    `auth` selects the pipeline. `rates` are requests per minute and project by HTTP method; 0 or absent is unlimited.
+    `auth` selects the pipeline. `rates` are requests per minute of one user of a project, by HTTP method and `MGMT_POST`; 0 or
+    absent is unlimited. `rate_storage` is the URL of their counters; `memory:` is for this process alone. `profiler_keys` are
+    the HMAC keys of osprofiler, None when it is off.
+    `configuration_wait_s` is how long a change of configuration may wait for its effect.
     """
 
     conf: Any
@@ -28,10 +31,17 @@ class ApiSettings:
     public_endpoint: str | None = None
     max_body_bytes: int = MIB
     instances_page_size: int = 20
+    backups_page_size: int = 20
+    clusters_page_size: int = 20
+    configurations_page_size: int = 20
+    modules_page_size: int = 20
     databases_page_size: int = 20
     users_page_size: int = 20
     operations_page_size: int = 20
+    configuration_wait_s: float = 0.0
     rates: Mapping[str, int] = field(default_factory=dict)
+    rate_storage: str = "memory:"
+    profiler_keys: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from trove.core.json import JSON
+from trove.core.notifications import Notification
 
 CONTROL = "control"
 
@@ -113,3 +114,13 @@ class Admission(Protocol):
 
     def held(self) -> frozenset[str] | None:
         """Return the ids of the instances whose guests have a user; None when that cannot be told. Raises `Unavailable`."""
+
+
+class NotificationTransport(Protocol):
+    """Brings notifications to whoever listens for them."""
+
+    def publish(self, notification: Notification) -> None:
+        """Publish, and return once it is out of our hands. May wait for as long as the broker is away. Raises anything."""
+
+    def close(self) -> None:
+        """Let go of the broker. May run twice."""

@@ -7,6 +7,8 @@ from trove.bus.contract import Bus, guest_topic
 from trove.core.accounts import Database, User
 from trove.core.errors import GuestError
 from trove.core.json import JSON
+from trove.core.logs import LogReport
+from trove.core.modules import ModuleResult
 from trove.core.pages import Page
 
 T = TypeVar("T")
@@ -32,6 +34,14 @@ class GuestCaller:
     def get_status(self) -> Mapping[str, JSON]:
         """Return what the guest would report now: `status` and the other arguments of a heartbeat."""
         return _object(self._call("get_status", {}), "get_status")
+
+    def get_diagnostics(self) -> Mapping[str, JSON]:
+        """Return figures of the database server's process: `version`, `threads`, `fdSize`, and `vm*` in KiB."""
+        return _object(self._call("get_diagnostics", {}), "get_diagnostics")
+
+    def get_hwinfo(self) -> Mapping[str, JSON]:
+        """Return `mem_total` in KiB and `num_cpus` of the guest's machine."""
+        return _object(self._call("get_hwinfo", {}), "get_hwinfo")
 
     def create_database(self, databases: Sequence[Database]) -> None:
         """Create databases, all or none."""
@@ -109,9 +119,49 @@ class GuestCaller:
             raise _malformed("is_root_enabled")
         return answer
 
+    def module_list(self, *, include_contents: bool = False) -> tuple[ModuleResult, ...]:
+        """Return what became of the modules that the guest has, with their contents only if asked."""
+        return _modules(self._call("module_list", {"include_contents": include_contents}), "module_list")
+
+    def module_apply(self, modules: Sequence[Mapping[str, JSON]]) -> tuple[ModuleResult, ...]:
+        """Apply modules (id, name, type, md5, contents in base64) in this order; one that fails keeps no other back."""
+        return _modules(self._call("module_apply", {"modules": list(modules)}), "module_apply")
+
+    def module_remove(self, module_id: str) -> None:
+        """Take a module away; one that is not there is fine."""
+        self._call("module_remove", {"module_id": module_id})
+
+    def guest_log_list(self) -> tuple[LogReport, ...]:
+        """Return what there is to tell of each log of the guest."""
+        answer = self._call("guest_log_list", {})
+        if not isinstance(answer, list):
+            raise _malformed("guest_log_list")
+        return tuple(_read(each, LogReport.from_json, "guest_log_list") for each in answer)
+
+    def guest_log_action(
+        self,
+        log_name: str,
+        *,
+        enable: bool = False,
+        disable: bool = False,
+        discard: bool = False,
+        publish: Mapping[str, JSON] | None = None,
+    ) -> LogReport:
+        """Switch, forget or publish a log, and return what there is to tell of it then. `publish` holds a ticket: a secret."""
+        args: dict[str, JSON] = {"log_name": log_name, "enable": enable, "disable": disable, "discard": discard}
+        answer = self._call("guest_log_action", {**args, "publish": publish})
+        return _read(answer, LogReport.from_json, "guest_log_action")
+
     def start_job(self, name: str, kind: str, args: Mapping[str, JSON]) -> None:
         """Cast the start of a named job. May run twice: the guest knows the name."""
         self._cast("start_job", {"name": name, "kind": kind, "args": args})
+
+    def cancel_job(self, name: str) -> bool:
+        """Have a job stop, or never begin; return whether it has ended. One that ended before stays as it ended."""
+        answer = self._call("cancel_job", {"name": name})
+        if not isinstance(answer, bool):
+            raise _malformed("cancel_job")
+        return answer
 
     def forget_jobs(self, names: Sequence[str]) -> None:
         """Cast that the ends of these jobs are known, so that the guest stops to repeat them."""
@@ -138,8 +188,14 @@ def _read(answer: JSON, reader: Callable[[Mapping[str, object]], T], method: str
     data = _object(answer, method)
     try:
         return reader(data)
-    except (KeyError, AssertionError) as error:
+    except (KeyError, ValueError, AssertionError) as error:
         raise _malformed(method) from error
+
+
+def _modules(answer: JSON, method: str) -> tuple[ModuleResult, ...]:
+    if not isinstance(answer, list):
+        raise _malformed(method)
+    return tuple(_read(each, ModuleResult.from_json, method) for each in answer)
 
 
 def _page(answer: JSON, reader: Callable[[Mapping[str, object]], T], method: str) -> Page[T]:

@@ -15,6 +15,7 @@ from trove.bus.wire_errors import error_of, form_of
 from trove.core.clock import utcnow
 from trove.core.errors import GuestTimeout, InvalidInput, TroveError, Unavailable, Unsupported
 from trove.core.json import JSON
+from trove.core.notifications import Notification
 
 LOG = logging.getLogger(__name__)
 
@@ -245,3 +246,24 @@ def _handle_batch(handler: BatchHandler, items: list[_Item], running: threading.
             return False
         else:
             return True
+
+
+class MemoryNotifications:
+    """Keeps what was published (`NotificationTransport`). While `failing` is set, publishing raises it."""
+
+    def __init__(self) -> None:
+        self.published: list[Notification] = []
+        self.failing: Exception | None = None
+
+    def publish(self, notification: Notification) -> None:
+        """Keep it."""
+        if self.failing is not None:
+            raise self.failing
+        self.published.append(notification)
+
+    def types(self) -> list[str]:
+        """Return the types of what was published, in order."""
+        return [each.event_type for each in self.published]
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -36,7 +36,7 @@ class PortInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerInfo:
-    """A server as the cloud knows it. `fault` is the cloud's own text when `status` is ERROR; `flavor_id` None is unknown."""
+    """A server as the cloud knows it. `fault` is the cloud's own text when `status` is ERROR; None is unknown."""
 
     id: str
     instance_id: str
@@ -44,11 +44,16 @@ class ServerInfo:
     status: ServerStatus
     fault: str | None = None
     flavor_id: str | None = None
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSpec:
-    """What to boot. `files` are put into the guest before its agent starts, readable by the agent only."""
+    """What to boot. `files` are put into the guest before its agent starts, readable by the agent only.
+
+    Servers of one `server_group` (its name) are placed by `locality`: on one host (`affinity`), on different ones
+    (`anti-affinity`), or so where it is possible (`soft-…`). A cloud of one host takes note of it and does no more.
+    """
 
     instance_id: str
     name: str
@@ -59,16 +64,19 @@ class ServerSpec:
     manager: str
     tcp_ports: tuple[int, ...]
     availability_zone: str | None = None
+    locality: str | None = None
+    server_group: str | None = None
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NicRequest:
-    """Where the tenant wants the instance's port. All None lets the cloud choose."""
+    """Where the tenant wants the instance's port. All None lets the cloud choose. `port_id` is one that he has made himself."""
 
     network_id: str | None = None
     subnet_id: str | None = None
     ip_address: str | None = None
+    port_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +86,27 @@ class Leftovers:
     servers: tuple[str, ...]
     volumes: tuple[str, ...]
     ports: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostInfo:
+    """A machine that servers run on. `used_ram_mib` is what the flavors of its servers (`instance_ids`) add up to."""
+
+    name: str
+    total_ram_mib: int
+    used_ram_mib: int
+    instance_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoragePool:
+    """Where volumes are kept. `provisioned_gib` is what the sizes of its volumes add up to, `free_gib` what is not written."""
+
+    name: str
+    type: str
+    total_gib: float
+    free_gib: float
+    provisioned_gib: int
 
 
 class Cloud(Protocol):
@@ -92,8 +121,26 @@ class Cloud(Protocol):
     def volume_types(self) -> Sequence[str]:
         """Return the names of the volume types on offer."""
 
+    def find_image(self, image_id: str | None, tags: Sequence[str]) -> str:
+        """Return the id of an image: that one, or for None the newest that has all `tags`. Raises `NotFound`."""
+
+    def hosts(self) -> Sequence[HostInfo]:
+        """Return the machines that servers run on, by name."""
+
+    def storage(self) -> Sequence[StoragePool]:
+        """Return where volumes are kept, by name."""
+
     def ensure_volume(self, instance_id: str, *, size_gib: int, volume_type: str | None) -> VolumeInfo:
         """Create the instance's data volume unless it is there. An existing one is returned as it is, whatever its size."""
+
+    def check_nic(self, nic: NicRequest) -> None:
+        """Raise `InvalidInput` or `Unsupported` for what no port of this cloud can be; nothing is reserved."""
+
+    def update_access(self, instance_id: str, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
+        """Open `tcp_ports` on the instance's port for `access` instead of for whom they were open. May run twice.
+
+        Raises `NotFound`; `CloudError` when the cloud refuses, and then as many may connect as before, or as asked for.
+        """
 
     def ensure_port(self, instance_id: str, nic: NicRequest, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
         """Reserve the instance's address and open `tcp_ports` on it for `access`."""
@@ -112,6 +159,25 @@ class Cloud(Protocol):
 
     def stop_server(self, instance_id: str, *, timeout_s: float) -> None:
         """Stop a server cleanly (database server first); data stays. May run twice."""
+
+    def reboot_server(self, instance_id: str, *, timeout_s: float) -> ServerInfo:
+        """Stop the server cleanly, killing its database server after `timeout_s`, and start it; data stays. May run twice.
+
+        Raises `NotFound`. A server that was stopped runs afterwards.
+        """
+
+    def rebuild_server(self, spec: ServerSpec) -> ServerInfo:
+        """Make the server anew from the image of `spec`; its volume and port are kept, and all else on it is lost.
+
+        May run twice; a server that is missing is made. Raises `CloudError` for an image that is missing, or when there is no
+        volume to keep: nothing has changed then.
+        """
+
+    def migrate_server(self, instance_id: str, host: str) -> ServerInfo:
+        """Move the server, with all its data, to the machine `host`. May run twice: on that host it stays.
+
+        Raises `NotFound`; `CloudError` for an unknown host; `Unsupported` where there is no other.
+        """
 
     def resize_server(self, instance_id: str, flavor: Flavor) -> ServerInfo:
         """Give the server the size of `flavor`; its data stays. May run twice.

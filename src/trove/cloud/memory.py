@@ -2,18 +2,22 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from trove.cloud.contract import Leftovers, NicRequest, PortInfo, ServerInfo, ServerSpec, VolumeInfo
+from trove.cloud.contract import HostInfo, Leftovers, NicRequest, PortInfo, ServerInfo, ServerSpec, StoragePool, VolumeInfo
 from trove.cloud.flavors import DEFAULT_FLAVORS, FlavorList
-from trove.core.errors import CloudError, InvalidInput, NotFound, Unavailable
+from trove.core.errors import CloudError, InvalidInput, NotFound, Unavailable, Unsupported
 from trove.core.flavors import Flavor
 from trove.core.instances import Access, Address
 from trove.core.status import ServerStatus
 
 DEFAULT_VOLUME_TYPE = "memory"
+HOSTS = ("memory-1", "memory-2")
+HOST_RAM_MIB = 64 * 1024
+IMAGES: Mapping[str, frozenset[str]] = {"host": frozenset({"trove", "host"})}
+"""The images there are, with their tags."""
 
 
 @dataclass(slots=True)
@@ -30,7 +34,8 @@ class MemoryCloud:
     """A cloud in memory. Thread-safe.
 
     `on_boot(spec)` is called once for each server that was booted, outside the lock: a test hangs its fake guest there.
-    `calls` lists every verb with the instance id it was called for, in order; `specs` keeps what each server was booted with.
+    `calls` lists every verb with the instance id it was called for, in order; `specs` keeps what each server was booted with,
+    `accesses` for whom each port was opened.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class MemoryCloud:
         self._faults: dict[str, list[_Fault]] = {}
         self._next_address = 1
         self.specs: dict[str, ServerSpec] = {}
+        self.accesses: dict[str, Access | None] = {}
         self.calls: list[tuple[str, str]] = []
 
     def order_fault(
@@ -84,6 +90,29 @@ class MemoryCloud:
         with self._verb("volume_types", ""):
             return (DEFAULT_VOLUME_TYPE,)
 
+    def find_image(self, image_id: str | None, tags: Sequence[str]) -> str:
+        """Return the id of an image, found by its id or by tags; raises `NotFound`."""
+        with self._verb("find_image", ""):
+            for known, has in IMAGES.items():
+                if image_id == known or (image_id is None and tags and has.issuperset(tags)):
+                    return known
+            raise NotFound(f"Image {image_id or ', '.join(tags)} cannot be found.")
+
+    def hosts(self) -> Sequence[HostInfo]:
+        """Return the machines that servers run on: two."""
+        with self._verb("hosts", ""):
+            return tuple(self._host(name) for name in HOSTS)
+
+    def storage(self) -> Sequence[StoragePool]:
+        """Return the one place where volumes are kept."""
+        with self._verb("storage", ""):
+            provisioned = sum(volume.size_gib for volume in self._volumes.values())
+            return (
+                StoragePool(
+                    name="memory", type=DEFAULT_VOLUME_TYPE, total_gib=1024, free_gib=1024, provisioned_gib=provisioned
+                ),
+            )
+
     def ensure_volume(self, instance_id: str, *, size_gib: int, volume_type: str | None) -> VolumeInfo:
         """Create the instance's data volume unless it is there."""
         with self._verb("ensure_volume", instance_id):
@@ -104,6 +133,21 @@ class MemoryCloud:
             self._volumes[instance_id] = volume
             return volume
 
+    def check_nic(self, nic: NicRequest) -> None:
+        """Raise `Unsupported` for a port that exists already; any network and subnet will do."""
+        with self._verb("check_nic", ""):
+            if nic.port_id is not None:
+                raise Unsupported("nics[0]['port-id']: the memory cloud has no ports that exist already; leave it out.")
+
+    def update_access(self, instance_id: str, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
+        """Remember who may connect. May run twice. Raises `NotFound`."""
+        with self._verb("update_access", instance_id):
+            port = self._ports.get(instance_id)
+            if port is None:
+                raise NotFound(f"Instance {instance_id} has no port.")
+            self.accesses[instance_id] = access
+            return port
+
     def ensure_port(self, instance_id: str, nic: NicRequest, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
         """Reserve the instance's address."""
         with self._verb("ensure_port", instance_id):
@@ -117,6 +161,7 @@ class MemoryCloud:
             elif wanted in taken:
                 raise CloudError(f"Address {wanted} is taken.")
             port = PortInfo(id=f"port-{instance_id}", instance_id=instance_id, addresses=(Address(address=wanted),))
+            self.accesses[instance_id] = access
             self._ports[instance_id] = port
             return port
 
@@ -134,6 +179,7 @@ class MemoryCloud:
                 name=spec.name,
                 status=ServerStatus.ACTIVE,
                 flavor_id=spec.flavor.id,
+                host=HOSTS[0],
             )
             self._servers[spec.instance_id] = server
             self.specs[spec.instance_id] = spec
@@ -163,6 +209,33 @@ class MemoryCloud:
         """Stop a server; data stays. May run twice. Raises `NotFound`."""
         with self._verb("stop_server", instance_id):
             self._servers[instance_id] = replace(self._server(instance_id), status=ServerStatus.SHUTDOWN)
+
+    def reboot_server(self, instance_id: str, *, timeout_s: float) -> ServerInfo:
+        """Start the server, whatever it was. Raises `NotFound`."""
+        with self._verb("reboot_server", instance_id):
+            self._servers[instance_id] = replace(self._server(instance_id), status=ServerStatus.ACTIVE, fault=None)
+            return self._servers[instance_id]
+
+    def rebuild_server(self, spec: ServerSpec) -> ServerInfo:
+        """Make the server anew; its volume stays. Raises `CloudError`."""
+        with self._verb("rebuild_server", spec.instance_id):
+            if spec.image_id is not None and spec.image_id not in IMAGES:
+                raise CloudError(f"Image {spec.image_id} cannot be found.")
+            if spec.instance_id not in self._volumes:
+                raise CloudError(f"Instance {spec.instance_id} has no volume that could be kept.")
+            was = self._servers.pop(spec.instance_id, None)
+        server = self.ensure_server(spec)
+        with self._lock:
+            server = self._servers[spec.instance_id] = replace(server, host=was.host if was else server.host)
+        return server
+
+    def migrate_server(self, instance_id: str, host: str) -> ServerInfo:
+        """Move the server to the other machine, or leave it where it is. Raises `NotFound`, `CloudError`."""
+        with self._verb("migrate_server", instance_id):
+            if host not in HOSTS:
+                raise CloudError(f"Host {host} cannot be found; there are: {', '.join(HOSTS)}.")
+            self._servers[instance_id] = replace(self._server(instance_id), host=host)
+            return self._servers[instance_id]
 
     def resize_server(self, instance_id: str, flavor: Flavor) -> ServerInfo:
         """Give the server another flavor. May run twice. Raises `NotFound`."""
@@ -198,6 +271,7 @@ class MemoryCloud:
         """Release the address. Missing is fine."""
         with self._verb("delete_port", instance_id):
             self._ports.pop(instance_id, None)
+            self.accesses.pop(instance_id, None)
 
     def leftovers(self) -> Leftovers:
         """Return what is held for instances."""
@@ -236,6 +310,11 @@ class MemoryCloud:
             return self._servers[instance_id]
         except KeyError:
             raise NotFound(f"Instance {instance_id} has no server.") from None
+
+    def _host(self, name: str) -> HostInfo:
+        here = sorted(server.instance_id for server in self._servers.values() if server.host == name)
+        used = sum(self._flavors.get(self._servers[one].flavor_id or "").ram_mib for one in here)
+        return HostInfo(name=name, total_ram_mib=HOST_RAM_MIB, used_ram_mib=used, instance_ids=tuple(here))
 
     def _attach(self, instance_id: str, *, attached: bool) -> None:
         volume = self._volumes.get(instance_id)

@@ -1,72 +1,83 @@
-"""trove-api: the REST API, served in this process, or in several forked ones."""
+"""trove-api: the REST API, served in one or several forked processes."""
 
+import hashlib
 import logging
 import os
-import signal
 import socket
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from trove.cmd import logs
-from trove.cmd.notify import READY, START_ALLOWANCE_S, Listener
-from trove.cmd.service import Signals, configured, guarded, say_ready, until_there
+from trove.cmd.crew import Crew
+from trove.cmd.service import Signals, configured, say_ready, until_there
 from trove.config import opts
 
 LOG = logging.getLogger(__name__)
 
 SERVICE = "trove-api"
 DESCRIPTION = """Serve Trove's REST API (v1.0) on bind_host:bind_port. Stateless: any number of them may run.
-SIGTERM: requests in hand are finished. SIGHUP: logging is configured again."""
+SIGTERM: requests in hand are finished. SIGHUP: processes with the configuration as it is then take over one by one."""
 
 PASTE_NAME = "trove"
-RESTART_PAUSE_S = 1.0
 GUESTS_AT_ONCE = 4
 """So many guest agents may hang before requests to others find no thread of `guest_call_threads`."""
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+LOCAL = "local"
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 the file is made for this user alone, and refused when it is somebody else's
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the service until it is told to stop; return its exit code."""
-    began = time.monotonic()
     signals = Signals()
-    conf = configured(SERVICE, DESCRIPTION, argv)
-    workers = conf.trove_api_workers or os.cpu_count() or 1
-    if not _port_is_free(conf):
+
+    def read() -> Any:
+        return configured(SERVICE, DESCRIPTION, argv)
+
+    conf = read()
+    listening = _bind(conf)
+    if listening is None:
         return 1
-    if workers == 1:
-        return guarded(SERVICE, lambda: _serve(conf, signals, began))
-    return _Crew(conf, workers, signals).run()
+    code = Crew(SERVICE, signals, listening, _serve).run(conf, lambda each: each.trove_api_workers or os.cpu_count() or 1, read)
+    # Not in a `finally`: the processes of the crew leave through here, too.
+    _local_rates(conf).unlink(missing_ok=True)
+    return code
 
 
-def _port_is_free(conf: Any) -> bool:
-    """Find out before the workers, which share the port among themselves and would with another service too."""
+def _bind(conf: Any) -> socket.socket | None:
+    """Return the socket that all processes will share; nobody can connect before one of them is ready."""
     family = socket.AF_INET6 if ":" in conf.bind_host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((conf.bind_host, conf.bind_port))
-        except OSError as error:
-            LOG.critical("%s cannot listen on %s port %d: %s", SERVICE, conf.bind_host, conf.bind_port, error.strerror)
-            return False
-    return True
-
-
-def _serve(conf: Any, signals: Signals, began: float) -> None:
-    from trove.cmd import http_server, wiring
-
-    base = wiring.foundation(conf)
-    until_there("The state database", lambda: wiring.probe_database(base.database), signals)
-    bus = until_there("The bus", lambda: wiring.bus(base, SERVICE), signals)
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        application = load_application(conf, bounded(conf, wiring.doors(base, bus)))
-        where = f"{conf.bind_host}:{conf.bind_port}"
-        http_server.serve(conf, application, signals, lambda: say_ready(SERVICE, began, f"http://{where}", signals))
-    finally:
-        bus.close()
-        base.close()
+        listening.bind((conf.bind_host, conf.bind_port))
+    except OSError as error:
+        LOG.critical("%s cannot listen on %s port %d: %s", SERVICE, conf.bind_host, conf.bind_port, error.strerror)
+        listening.close()
+        return None
+    return listening
+
+
+def _serve(conf: Any, signals: Signals, began: float, listening: socket.socket) -> None:
+    from trove.cmd import http_server
+
+    def ready() -> None:
+        say_ready(SERVICE, began, f"http://{conf.bind_host}:{conf.bind_port}", signals)
+
+    with application_of(conf, lambda what, attempt: until_there(what, attempt, signals)) as application:
+        http_server.serve(conf, application, signals, ready, listening)
+
+
+@contextmanager
+def application_of(conf: Any, until: Callable[[str, Callable[[], Any]], Any]) -> Iterator[Any]:
+    """Yield the WSGI application on real doors, which are closed afterwards; `until` calls what may find its part away."""
+    from trove.cmd import wiring
+
+    base = wiring.foundation(conf, SERVICE)
+    with closing(base):
+        until("The state database", lambda: wiring.probe_database(base.database))
+        with closing(until("The bus", lambda: wiring.bus(base, SERVICE))) as bus:
+            yield load_application(conf, bounded(conf, wiring.doors(base, bus)))
 
 
 def bounded(conf: Any, doors: Any) -> Any:
@@ -100,8 +111,10 @@ def find_paste(conf: Any) -> Path | None:
 
 
 def api_settings(conf: Any) -> Any:
-    """Return what operators set and the HTTP side reads."""
+    """Return what operators set and the HTTP side reads. Raises `InvalidInput` naming an option that is wrong."""
     from trove.api.settings import ApiSettings
+    from trove.cmd import profiling
+    from trove.cmd.wiring import host_name
 
     basic = conf.auth_strategy == "basic"
     return ApiSettings(
@@ -112,6 +125,11 @@ def api_settings(conf: Any) -> Any:
         public_endpoint=conf.public_endpoint,
         max_body_bytes=conf.max_body_size,
         instances_page_size=conf.instances_page_size,
+        backups_page_size=conf.backups_page_size,
+        clusters_page_size=conf.clusters_page_size,
+        configuration_wait_s=conf.configuration_wait,
+        configurations_page_size=conf.configurations_page_size,
+        modules_page_size=conf.modules_page_size,
         databases_page_size=conf.databases_page_size,
         users_page_size=conf.users_page_size,
         operations_page_size=conf.operations_page_size,
@@ -119,104 +137,34 @@ def api_settings(conf: Any) -> Any:
             "GET": conf.http_get_rate,
             "POST": conf.http_post_rate,
             "PUT": conf.http_put_rate,
+            "PATCH": conf.http_patch_rate,
             "DELETE": conf.http_delete_rate,
+            "MGMT_POST": conf.http_mgmt_post_rate,
         },
+        rate_storage=_rate_storage(conf),
+        profiler_keys=profiling.start(conf, SERVICE, host_name(conf)),
     )
 
 
-class _Crew:
-    """Several API processes behind one port: starts them, replaces those that die or hang, passes signals on.
+def _rate_storage(conf: Any) -> str:
+    """Return the URL of the counters of requests; raise `InvalidInput` when it is none."""
+    from trove.core.errors import InvalidInput
 
-    It is to them what the service manager is to it: they tell it when they are ready and, where it is watched itself, that
-    they are alive.
-    """
+    url: str = conf.rate_limit_storage
+    if url == LOCAL:
+        return f"file://{_local_rates(conf)}"
+    if "://" not in url:
+        raise InvalidInput("rate_limit_storage: must be local, file:///path, redis://…, rediss://… or memcached://…")
+    return url
 
-    def __init__(self, conf: Any, workers: int, signals: Signals) -> None:
-        self._conf = conf
-        self._workers = workers
-        self._signals = signals
-        self._notifier = signals.notifier
-        self._listener = Listener()
-        self._heard: dict[int, float] = {}
-        """When each process gave its last sign of life (monotonic), by pid."""
-        self._ready: set[int] = set()
 
-    def run(self) -> int:
-        """Keep the crew complete until told to stop; return the exit code."""
-        # Only so that the end of a process wakes the main thread as the other signals do.
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        for _ in range(self._workers):
-            self._fork()
-        while not self._signals.wait(self._notifier.interval_s, self._listener):
-            self._listen()
-            self._notifier.tell_alive()
-            if self._signals.take_hang_up():
-                logs.reread(self._conf)
-                self._tell_all(signal.SIGHUP)
-            self._kill_silent()
-            self._replace_dead()
-        self._notifier.tell_stopping()
-        self._tell_all(signal.SIGTERM)
-        for pid in self._heard:
-            os.waitpid(pid, 0)
-        return 0
+def _local_rates(conf: Any) -> Path:
+    """Return the file in which all API processes of this host with this configuration count; it is made when it is needed."""
+    import tempfile
 
-    def _listen(self) -> None:
-        now = time.monotonic()
-        for pid, words in self._listener.heard():
-            if pid not in self._heard:
-                continue
-            self._heard[pid] = now
-            if READY not in words:
-                self._notifier.tell_waiting("its processes")
-                continue
-            self._ready.add(pid)
-            if len(self._ready) == self._workers:
-                self._notifier.tell_ready()
-
-    def _kill_silent(self) -> None:
-        """Kill what hangs: a part of the requests goes to it, and would wait for ever."""
-        limit_s = self._notifier.limit_s
-        if limit_s is None:
-            return
-        now = time.monotonic()
-        for pid, heard in self._heard.items():
-            if now - heard > (limit_s if pid in self._ready else START_ALLOWANCE_S):
-                LOG.error("API process %d gave no sign of life for %.0f s and is killed", pid, now - heard)
-                os.kill(pid, signal.SIGKILL)
-
-    def _replace_dead(self) -> None:
-        for pid in list(self._heard):
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if not ended:
-                continue
-            del self._heard[pid]
-            self._ready.discard(pid)
-            LOG.error("API process %d ended with %d and is replaced", pid, os.waitstatus_to_exitcode(status))
-            if not self._signals.wait(RESTART_PAUSE_S):
-                self._fork()
-
-    def _fork(self) -> None:
-        began = time.monotonic()
-        # A signal to a process that has no handlers of its own yet would be lost.
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        pid = os.fork()
-        if pid:
-            self._heard[pid] = began
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-            return
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._listener.close()
-        os.environ["NOTIFY_SOCKET"] = self._listener.address
-        if self._notifier.limit_s is not None:
-            os.environ["WATCHDOG_USEC"] = str(int(self._notifier.limit_s * 1e6))
-        signals = Signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-        sys.exit(guarded(SERVICE, lambda: _serve(self._conf, signals, began)))
-
-    def _tell_all(self, number: signal.Signals) -> None:
-        for pid in self._heard:
-            os.kill(pid, number)
+    directory = SHARED_MEMORY if SHARED_MEMORY.is_dir() else Path(tempfile.gettempdir())
+    which = f"{conf.config_file} {conf.bind_host} {conf.bind_port}"
+    return directory / f"trove-rates-{os.geteuid()}-{hashlib.sha256(which.encode()).hexdigest()[:12]}"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ DESCRIPTION = """Run Trove's operations (create, delete, restart …). Any numbe
 machines, as long as they share the state database and lock_url. SIGTERM: steps that run end, waiting ones are left to be
 resumed. SIGHUP: logging is configured again."""
 
+RELAY_STOP_S = 5.0
+"""Seconds publishing in hand gets to end. It may wait for a broker that is away."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the service until it is told to stop; return its exit code."""
@@ -20,20 +23,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(conf: Any, signals: Signals, began: float) -> None:
     from trove.bus.contract import TASKMANAGER_TOPIC
-    from trove.cmd import wiring
+    from trove.cmd import notifications, wiring
     from trove.taskmanager.keeper import Policy
     from trove.taskmanager.manager import Manager
     from trove.taskmanager.periodic import Periodic
     from trove.taskmanager.reconciler import Reconciler
+    from trove.taskmanager.relay import Relay
+    from trove.taskmanager.reports import Reports
     from trove.taskmanager.runner import Runner
     from trove.workflow.locks import Locks
 
-    base = wiring.foundation(conf)
+    base = wiring.foundation(conf, SERVICE)
     until_there("The state database", lambda: wiring.probe_database(base.database), signals)
     bus = until_there("The bus", lambda: wiring.bus(base, SERVICE), signals)
     member = wiring.member(conf, SERVICE)
     locks = until_there("The lock service", lambda: Locks(conf.taskmanager.lock_url, member), signals)
     doors = wiring.doors(base, bus)
+    transport = notifications.transport(conf)
     policy = Policy(
         lease_s=conf.taskmanager.lease,
         hang_grace_s=conf.taskmanager.hang_grace,
@@ -54,15 +60,23 @@ def _serve(conf: Any, signals: Signals, began: float) -> None:
         settings=wiring.reconcile_settings(conf),
         interval_s=conf.reconciler.interval,
     )
+    reports = Reports(doors, notifications.report_settings(conf))
+    relay = None if transport is None else Relay(doors, transport, locks=locks)
     runner.start()
     periodic.start()
     reconciler.start()
+    reports.start()
+    if relay is not None:
+        relay.start()
     try:
         subscription = until_there("The bus", lambda: bus.serve(TASKMANAGER_TOPIC, Manager(runner), workers=2), signals)
         say_ready(SERVICE, began, f"{conf.taskmanager.workers} operations at a time", signals)
         signals.run(reread=lambda: logs.reread(conf))
         subscription.stop()
     finally:
+        if relay is not None:
+            relay.stop(timeout_s=RELAY_STOP_S)
+        reports.stop(timeout_s=conf.taskmanager.stop_timeout)
         reconciler.stop(timeout_s=conf.taskmanager.stop_timeout)
         periodic.stop()
         runner.stop(timeout_s=conf.taskmanager.stop_timeout)

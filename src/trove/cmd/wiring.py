@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from trove.bus.contract import CONTROL, Admission, Bus
 from trove.cloud.contract import Cloud
+from trove.cmd import notifications, objects
 from trove.core.errors import InvalidInput, NotFound, Refused, Unavailable
-from trove.operations.doors import Doors, Limits, Settings
+from trove.operations.doors import BackupSettings, Doors, Limits, LogSettings, ModuleSettings, Settings
 from trove.operations.reconcile.round import ReconcileSettings
 from trove.store import instances, operations
 from trove.store.session import Database
@@ -75,11 +76,14 @@ class Foundation:
         self.database.close()
 
 
-def foundation(conf: Any) -> Foundation:
-    """Open the key file and the state database, without connecting yet. Raises `InvalidInput` naming what is wrong."""
+def foundation(conf: Any, service: str | None = None) -> Foundation:
+    """Open the key file and the state database, without connecting yet. Raises `InvalidInput` naming what is wrong.
+
+    `service` is in whose name notifications are stored; None stores none.
+    """
     path = conf.secrets.key_file
     vault = Vault.from_file(path, create=conf.secrets.create_key_file)
-    database = Database(conf.database.connection, vault=vault)
+    database = Database(conf.database.connection, vault=vault, publisher=notifications.publisher(conf, service))
     return Foundation(conf=conf, database=database, keys=StoredKeys(database, control_key(path)))
 
 
@@ -200,6 +204,7 @@ def doors(base: Foundation, connection: Bus) -> Doors:
         cloud=cloud(base.conf),
         bus=connection,
         admission=admission(base),
+        objects=objects.store(base.conf, Path(base.conf.secrets.key_file).read_bytes()),
         announcer=BusAnnouncer(connection),
         settings=settings(base.conf),
     )
@@ -218,12 +223,32 @@ def settings(conf: Any) -> Settings:
             max_volume_size_gib=conf.max_accepted_volume_size,
             max_pending_operations=conf.max_pending_operations,
         ),
+        backups=BackupSettings(
+            container=conf.backup_swift_container,
+            storage_driver=conf.storage_strategy,
+            timeout_s=conf.backup_time_out,
+            segment_bytes=conf.backup_segment_max_size,
+            running_expires_days=conf.running_backups_expires,
+        ),
+        logs=LogSettings(
+            container=conf.guest_log_container_name,
+            piece_bytes=conf.guest_log_limit,
+            exposed={"mariadb": frozenset(conf.mariadb.guest_log_exposed_logs)},
+        ),
+        modules=ModuleSettings(
+            types=tuple(conf.module_types),
+            reapply_max_batch_size=conf.module_reapply_max_batch_size,
+            reapply_min_batch_delay_s=conf.module_reapply_min_batch_delay,
+        ),
         region=conf.region,
         default_datastore=conf.default_datastore,
+        root_on_create=frozenset({"mariadb"} if conf.mariadb.root_on_create else ()),
         heartbeat_expiry_s=conf.agent_heartbeat_expiry,
         build_timeout_s=conf.usage_timeout,
+        restore_timeout_s=conf.restore_usage_timeout,
         restart_timeout_s=conf.state_change_wait_time,
         resize_timeout_s=conf.resize_time_out,
+        failover_timeout_s=conf.failover_time_out,
         delete_timeout_s=conf.server_delete_time_out,
         reboot_timeout_s=conf.reboot_time_out,
         volume_timeout_s=conf.volume_time_out,

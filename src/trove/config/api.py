@@ -68,13 +68,42 @@ OPTS = [
     ),
     cfg.IntOpt("max_body_size", default=1024 * 1024, min=1024, help="Largest request body in bytes; a larger one gets 413."),
     cfg.IntOpt("instances_page_size", default=20, min=1, help="Most instances in one page."),
+    cfg.IntOpt("backups_page_size", default=20, min=1, help="Backups in one page, unless a client wants another number."),
+    cfg.FloatOpt(
+        "configuration_wait",
+        default=10.0,
+        min=0,
+        max=30,
+        help="Seconds that a request to attach, detach or change a configuration group waits for the database servers to have "
+        "the values, before it is answered all the same; 0 answers at once. Some clients look for the effect immediately.",
+    ),
+    cfg.IntOpt("clusters_page_size", default=20, min=1, help="Most clusters in one page."),
+    cfg.IntOpt("configurations_page_size", default=20, min=1, help="Most configuration groups in one page."),
+    cfg.IntOpt("modules_page_size", default=20, min=1, help="Most modules in one page."),
     cfg.IntOpt("databases_page_size", default=20, min=1, help="Most databases in one page."),
     cfg.IntOpt("users_page_size", default=20, min=1, help="Most users in one page."),
     cfg.IntOpt("operations_page_size", default=20, min=1, help="Most operations in one page."),
-    cfg.IntOpt("http_get_rate", default=200, min=0, help="GET requests per minute and project, 0 is unlimited."),
-    cfg.IntOpt("http_post_rate", default=200, min=0, help="POST requests per minute and project, 0 is unlimited."),
-    cfg.IntOpt("http_put_rate", default=200, min=0, help="PUT requests per minute and project, 0 is unlimited."),
-    cfg.IntOpt("http_delete_rate", default=200, min=0, help="DELETE requests per minute and project, 0 is unlimited."),
+    cfg.IntOpt("http_get_rate", default=200, min=0, help="GET requests per minute of one user of a project, 0 is unlimited."),
+    cfg.IntOpt("http_post_rate", default=200, min=0, help="POST requests per minute of one user of a project, 0 is unlimited."),
+    cfg.IntOpt("http_put_rate", default=200, min=0, help="PUT requests per minute of one user of a project, 0 is unlimited."),
+    cfg.IntOpt("http_patch_rate", default=200, min=0, help="PATCH requests per minute of one user, 0 is unlimited."),
+    cfg.IntOpt(
+        "http_delete_rate", default=200, min=0, help="DELETE requests per minute of one user of a project, 0 is unlimited."
+    ),
+    cfg.IntOpt(
+        "http_mgmt_post_rate",
+        default=200,
+        min=0,
+        help="POST requests below /{project}/mgmt/ per minute of one user, 0 is unlimited. They count here alone.",
+    ),
+    cfg.StrOpt(
+        "rate_limit_storage",
+        secret=True,
+        default="local",
+        help="Where requests are counted for the rates: `local`, which all API processes of this host share; file:///path, the "
+        "same in a file of your choice; or for several hosts redis://[:password@]host:port/db, rediss://… or "
+        "memcached://host:port, which need the Python package `limits`. While it cannot be reached, requests pass uncounted.",
+    ),
     cfg.StrOpt("region", default="RegionOne", help="Name of the region this Trove serves."),
     cfg.StrOpt(
         "default_datastore", help="Datastore of an instance whose creator names none; unset makes naming one mandatory."

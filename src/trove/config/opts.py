@@ -8,9 +8,47 @@ from typing import Any
 
 from oslo_config import cfg
 
-from trove.config import api, basic_auth, bus, conductor, database, local, quotas, reconciler, secrets, services, taskmanager
+from trove.config import (
+    api,
+    backups,
+    basic_auth,
+    bus,
+    conductor,
+    database,
+    local,
+    logs,
+    mariadb,
+    modules,
+    notifications,
+    objectstore,
+    oslo_messaging,
+    quotas,
+    reconciler,
+    secrets,
+    services,
+    taskmanager,
+)
 
-GROUPS = (api, quotas, services, database, bus, secrets, basic_auth, taskmanager, reconciler, conductor, local)
+GROUPS = (
+    api,
+    quotas,
+    backups,
+    objectstore,
+    modules,
+    logs,
+    services,
+    notifications,
+    database,
+    bus,
+    secrets,
+    basic_auth,
+    taskmanager,
+    reconciler,
+    conductor,
+    local,
+    mariadb,
+    oslo_messaging,
+)
 
 
 def list_opts() -> list[tuple[str, list[Any]]]:

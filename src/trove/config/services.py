@@ -33,6 +33,12 @@ OPTS = [
     cfg.IntOpt("usage_timeout", default=1800, min=1, help="Seconds a new instance may take until its database answers."),
     cfg.IntOpt("state_change_wait_time", default=600, min=1, help="Seconds a restart may take."),
     cfg.IntOpt("resize_time_out", default=900, min=1, help="Seconds a change of flavor, or the growing of a volume, may take."),
+    cfg.IntOpt(
+        "failover_time_out",
+        default=1800,
+        min=1,
+        help="Seconds the promotion of a replica, or the ejection of a source, may take; the replica catches up in that time.",
+    ),
     cfg.IntOpt("volume_time_out", default=300, min=1, help="Seconds the making of a data volume may take."),
     cfg.IntOpt("reboot_time_out", default=120, min=1, help="Seconds the start of a stopped server may take."),
     cfg.IntOpt(

@@ -60,6 +60,12 @@ class NotReady(TroveError):
     code = "not_ready"
 
 
+class Unprocessable(TroveError):
+    """The request is well-formed, but the datastore's rules forbid what it asks for; the message names each of it (422)."""
+
+    code = "unprocessable"
+
+
 class Unsupported(TroveError):
     """The datastore or the cloud cannot do this (501)."""
 

@@ -59,7 +59,7 @@ class Guest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """One row of the `instances` table with what belongs to it."""
+    """One row of the `instances` table with what belongs to it. `deleted_at` is told only to who asks for deleted ones."""
 
     id: str
     name: str
@@ -81,7 +81,10 @@ class Instance:
     replica_of: str | None = None
     cluster_id: str | None = None
     configuration_id: str | None = None
+    configuration_name: str | None = None
     replicas: tuple[str, ...] = ()
+    locality: str | None = None
+    deleted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,11 @@ class NewInstance:
     region: str | None = None
     access: Access | None = None
     availability_zone: str | None = None
+    configuration_id: str | None = None
+    replica_of: str | None = None
+    locality: str | None = None
+    cluster_id: str | None = None
+    member_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

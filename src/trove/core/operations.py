@@ -56,6 +56,7 @@ class Operation:
     args: Mapping[str, JSON] = field(default_factory=dict)
     secrets: Mapping[str, JSON] = field(default_factory=dict, repr=False)
     reserved: Mapping[str, int] = field(default_factory=dict)
+    client_ip: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,7 @@ class NewOperation:
     args: Mapping[str, JSON] = field(default_factory=dict)
     secrets: Mapping[str, JSON] = field(default_factory=dict, repr=False)
     reserved: Mapping[str, int] = field(default_factory=dict)
+    client_ip: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ class Task(StrEnum):
     DETACHING = "DETACHING"
     UPDATING = "UPDATING"
     UPGRADING = "UPGRADING"
+    BACKUP = "BACKUP"
     FAILED = "FAILED"
     DELETED = "DELETED"
 
@@ -63,6 +64,7 @@ _TASK_SHOWN: Mapping[Task, str] = {
     Task.PROMOTING: "PROMOTE",
     Task.EJECTING: "EJECT",
     Task.DETACHING: "DETACH",
+    Task.BACKUP: "BACKUP",
     Task.DELETING: "SHUTDOWN",
     Task.DELETED: "SHUTDOWN",
 }
@@ -94,6 +96,9 @@ _SERVICE_SHOWN: Mapping[ServiceStatus, str] = {
 IDLE_TASKS = frozenset({Task.NONE, Task.RESTART_REQUIRED})
 """Tasks in which a new action may begin."""
 
+UNDISTURBED_TASKS = IDLE_TASKS | {Task.BACKUP}
+"""Tasks in which the database server goes on serving, so that its own status is shown, and it can be asked."""
+
 SERVING = frozenset({ServiceStatus.RUNNING, ServiceStatus.HEALTHY})
 """Service states in which users and databases can be asked for."""
 
@@ -115,12 +120,17 @@ def shown_status(task: Task, server: ServerStatus | None) -> str:
     return _SERVER_SHOWN.get(server or "SHUTDOWN", "UNKNOWN")
 
 
+def shown_service(service: ServiceStatus) -> str:
+    """Return what administrators see of the state that the guest reported last, whatever the instance is doing."""
+    return _SERVICE_SHOWN[service]
+
+
 def shown_operating_status(
     task: Task, server: ServerStatus | None, service: ServiceStatus, *, heard_at: datetime | None, expired_before: datetime
 ) -> str:
     """Return the `operating_status` field: `""` while busy, ERROR when the guest was last heard before `expired_before`."""
-    if task not in IDLE_TASKS or server is not ServerStatus.ACTIVE:
+    if task not in UNDISTURBED_TASKS or server is not ServerStatus.ACTIVE:
         return ""
-    if task is Task.NONE and heard_at is not None and heard_at < expired_before:
+    if task is not Task.RESTART_REQUIRED and heard_at is not None and heard_at < expired_before:
         return "ERROR"
     return _SERVICE_SHOWN[service]

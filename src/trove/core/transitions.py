@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from trove.core.errors import NotReady
-from trove.core.status import ACTIONABLE_SERVICES, IDLE_TASKS, ServerStatus, ServiceStatus, Task, shown_status
+from trove.core.status import ACTIONABLE_SERVICES, IDLE_TASKS, SERVING, ServerStatus, ServiceStatus, Task, shown_status
 
 
 class Event(StrEnum):
@@ -20,9 +20,45 @@ class Event(StrEnum):
     RESTART_ACCEPTED = "restart accepted"
     RESTARTED = "restarted"
     RESTART_FAILED = "restart failed"
+    REBOOT_ACCEPTED = "reboot accepted"
+    STOP_ACCEPTED = "stop accepted"
+    STOPPED = "stopped"
+    STOP_FAILED = "stop failed"
+    MIGRATE_ACCEPTED = "migrate accepted"
+    MIGRATED = "migrated"
+    MIGRATE_FAILED = "migrate failed"
+    REBUILD_ACCEPTED = "rebuild accepted"
+    REBUILT = "rebuilt"
+    REBUILD_FAILED = "rebuild failed"
+    ATTACH_ACCEPTED = "attach accepted"
+    CONFIGURE_ACCEPTED = "configure accepted"
+    CONFIGURED = "configured"
+    CONFIGURE_FAILED = "configure failed"
+    RESTART_OWED = "restart owed"
     RESIZE_ACCEPTED = "resize accepted"
     RESIZED = "resized"
     RESIZE_FAILED = "resize failed"
+    BACKUP_ACCEPTED = "backup accepted"
+    BACKUP_ENDED = "backup ended"
+    REPLICATE_ACCEPTED = "replicate accepted"
+    DETACH_ACCEPTED = "detach accepted"
+    DETACHED = "detached"
+    DETACH_FAILED = "detach failed"
+    PROMOTE_ACCEPTED = "promote accepted"
+    SOURCE_SWITCHED = "source switched"
+    PROMOTED = "promoted"
+    PROMOTE_FAILED = "promote failed"
+    EJECT_SOURCE_ACCEPTED = "eject accepted by the source"
+    EJECT_ACCEPTED = "eject accepted"
+    SOURCE_EJECTED = "source ejected"
+    EJECTED = "ejected"
+    EJECT_FAILED = "eject failed"
+    UPGRADE_ACCEPTED = "upgrade accepted"
+    UPGRADED = "upgraded"
+    UPGRADE_FAILED = "upgrade failed"
+    ACCESS_ACCEPTED = "access accepted"
+    ACCESS_UPDATED = "access updated"
+    ACCESS_FAILED = "access failed"
     DELETE_ACCEPTED = "delete accepted"
     DELETED = "deleted"
     DELETE_FAILED = "delete failed"
@@ -71,6 +107,7 @@ def _from(tasks: Iterable[Task], target: Target) -> dict[Task | None, Target]:
 _IDLE = Target(task=Task.NONE)
 _SERVING = Target(task=Task.NONE, server=ServerStatus.ACTIVE)
 _BROKEN = Target(task=Task.FAILED, server=ServerStatus.ERROR)
+_LOST = Target(task=Task.FAILED)
 _LIVE = frozenset(Task) - {Task.DELETED}
 _BUSY = _LIVE - IDLE_TASKS - {Task.FAILED}
 
@@ -87,6 +124,33 @@ TRANSITIONS: Mapping[Event, Rule] = {
     ),
     Event.RESTARTED: Rule(targets={Task.REBOOTING: _SERVING}),
     Event.RESTART_FAILED: Rule(targets={Task.REBOOTING: _IDLE}),
+    # An administrator reboots what does not answer: nothing is asked of the server or its database. It ends as a restart.
+    Event.REBOOT_ACCEPTED: Rule(targets=_from(IDLE_TASKS | {Task.FAILED}, Target(task=Task.REBOOTING))),
+    Event.STOP_ACCEPTED: Rule(targets=_from(IDLE_TASKS, Target(task=Task.UPDATING)), servers=frozenset({ServerStatus.ACTIVE})),
+    Event.STOPPED: Rule(targets={Task.UPDATING: _IDLE}),
+    Event.STOP_FAILED: Rule(targets={Task.UPDATING: _IDLE}),
+    Event.MIGRATE_ACCEPTED: Rule(
+        targets=_from(IDLE_TASKS, Target(task=Task.MIGRATING)),
+        servers=frozenset({ServerStatus.ACTIVE}),
+        services=ACTIONABLE_SERVICES,
+    ),
+    Event.MIGRATED: Rule(targets={Task.MIGRATING: _SERVING}),
+    Event.MIGRATE_FAILED: Rule(targets={Task.MIGRATING: _IDLE}),
+    # Whatever has become of the server, a new one is made; the volume is what lasts.
+    Event.REBUILD_ACCEPTED: Rule(
+        targets=_from(IDLE_TASKS | {Task.FAILED}, Target(task=Task.BUILDING, server=ServerStatus.BUILD))
+    ),
+    Event.REBUILT: Rule(targets={Task.BUILDING: _SERVING}),
+    Event.REBUILD_FAILED: Rule(targets=_from((Task.BUILDING, Task.FAILED, Task.NONE), _BROKEN)),
+    # Values that wait for a restart must not meet those of another group (contract 6.4).
+    Event.ATTACH_ACCEPTED: Rule(targets={Task.NONE: Target(task=Task.UPDATING)}, servers=frozenset({ServerStatus.ACTIVE})),
+    Event.CONFIGURE_ACCEPTED: Rule(
+        targets=_from(IDLE_TASKS, Target(task=Task.UPDATING)), servers=frozenset({ServerStatus.ACTIVE})
+    ),
+    Event.CONFIGURED: Rule(targets={Task.UPDATING: _IDLE}),
+    Event.CONFIGURE_FAILED: Rule(targets={Task.UPDATING: _IDLE}),
+    # Some of what was configured takes effect when the database server starts again.
+    Event.RESTART_OWED: Rule(targets=_from(IDLE_TASKS, Target(task=Task.RESTART_REQUIRED))),
     Event.RESIZE_ACCEPTED: Rule(
         targets=_from(IDLE_TASKS, Target(task=Task.RESIZING)),
         servers=frozenset({ServerStatus.ACTIVE}),
@@ -94,6 +158,59 @@ TRANSITIONS: Mapping[Event, Rule] = {
     ),
     Event.RESIZED: Rule(targets={Task.RESIZING: _SERVING}),
     Event.RESIZE_FAILED: Rule(targets={Task.RESIZING: _IDLE}),
+    # Only a database server that runs can be backed up; it goes on serving.
+    Event.BACKUP_ACCEPTED: Rule(
+        targets=_from(IDLE_TASKS, Target(task=Task.BACKUP)),
+        servers=frozenset({ServerStatus.ACTIVE}),
+        services=SERVING | {ServiceStatus.RESTART_REQUIRED},
+    ),
+    Event.BACKUP_ENDED: Rule(targets={Task.BACKUP: _IDLE}),
+    # Replicas are made of what the source has while it serves; its task stays, and the row is held until they are booked.
+    Event.REPLICATE_ACCEPTED: Rule(
+        targets={task: Target(task=task) for task in sorted(IDLE_TASKS)},
+        servers=frozenset({ServerStatus.ACTIVE}),
+        services=SERVING,
+    ),
+    Event.DETACH_ACCEPTED: Rule(
+        targets=_from(IDLE_TASKS, Target(task=Task.DETACHING)),
+        servers=frozenset({ServerStatus.ACTIVE}),
+        services=ACTIONABLE_SERVICES,
+    ),
+    Event.DETACHED: Rule(targets={Task.DETACHING: _IDLE}),
+    Event.DETACH_FAILED: Rule(targets={Task.DETACHING: _IDLE}),
+    # The source and all its replicas are taken together, or none of them.
+    Event.PROMOTE_ACCEPTED: Rule(
+        targets=_from(IDLE_TASKS, Target(task=Task.PROMOTING)),
+        servers=frozenset({ServerStatus.ACTIVE}),
+        services=ACTIONABLE_SERVICES,
+    ),
+    # The new roles are recorded only while the set is held: a candidate that is being deleted becomes no source.
+    Event.SOURCE_SWITCHED: Rule(targets={task: Target(task=task) for task in (Task.PROMOTING, Task.EJECTING)}),
+    Event.PROMOTED: Rule(targets={Task.PROMOTING: _IDLE}),
+    Event.PROMOTE_FAILED: Rule(targets={Task.PROMOTING: _LOST}),
+    # Nothing is asked of a source that is given up, but that it is not in the middle of something.
+    Event.EJECT_SOURCE_ACCEPTED: Rule(targets=_from(IDLE_TASKS | {Task.FAILED}, Target(task=Task.EJECTING))),
+    Event.EJECT_ACCEPTED: Rule(
+        targets=_from(IDLE_TASKS, Target(task=Task.EJECTING)),
+        servers=frozenset({ServerStatus.ACTIVE}),
+        services=ACTIONABLE_SERVICES,
+    ),
+    Event.SOURCE_EJECTED: Rule(targets={Task.EJECTING: Target(task=Task.NONE, server=ServerStatus.SHUTDOWN)}),
+    Event.EJECTED: Rule(targets={Task.EJECTING: _IDLE}),
+    Event.EJECT_FAILED: Rule(targets={Task.EJECTING: _LOST}),
+    Event.UPGRADE_ACCEPTED: Rule(
+        targets=_from(IDLE_TASKS, Target(task=Task.UPGRADING)),
+        servers=frozenset({ServerStatus.ACTIVE}),
+        services=ACTIONABLE_SERVICES,
+    ),
+    Event.UPGRADED: Rule(targets={Task.UPGRADING: _SERVING}),
+    # What its data files have become is not known: it shows ERROR until somebody has looked.
+    Event.UPGRADE_FAILED: Rule(targets={Task.UPGRADING: _LOST}),
+    Event.ACCESS_ACCEPTED: Rule(
+        targets=_from(IDLE_TASKS, Target(task=Task.UPDATING)), servers=frozenset(ServerStatus) - {ServerStatus.BUILD}
+    ),
+    Event.ACCESS_UPDATED: Rule(targets={Task.UPDATING: _IDLE}),
+    Event.ACCESS_FAILED: Rule(targets={Task.UPDATING: _IDLE}),
     Event.DELETE_ACCEPTED: Rule(targets=_from(_LIVE - {Task.DELETING}, Target(task=Task.DELETING))),
     # Nothing is left of the instance, whatever was made of its task meanwhile.
     Event.DELETED: Rule(targets=_from(_LIVE, Target(task=Task.DELETED, server=ServerStatus.DELETED))),
@@ -106,6 +223,9 @@ TRANSITIONS: Mapping[Event, Rule] = {
     Event.DELETE_RESUMED: Rule(targets={Task.DELETING: Target(task=Task.DELETING)}),
 }
 
+SET_TASKS = frozenset({Task.PROMOTING, Task.EJECTING})
+"""Tasks in which one operation holds a whole replicated set: those of its members have none of their own."""
+
 
 def target(event: Event, instance_id: str, state: State) -> Target:
     """Return what `event` leads to in `state`. Raises `NotReady` naming the state when it is not possible."""
@@ -113,7 +233,9 @@ def target(event: Event, instance_id: str, state: State) -> Target:
     found = rule.targets.get(state.task)
     if found is None or (rule.servers is not None and state.server not in rule.servers):
         shown = shown_status(state.task, state.server)
-        raise NotReady(f"Instance {instance_id} is not ready for this action: its status is {shown}.")
+        busy_unseen = shown == "ACTIVE" and state.task not in IDLE_TASKS
+        stands = f"its task is {state.task.value}" if busy_unseen else f"its status is {shown}"
+        raise NotReady(f"Instance {instance_id} is not ready for this action: {stands}.")
     if rule.services is not None and state.service not in rule.services:
         raise NotReady(f"Instance {instance_id} is not ready for this action: its database service is {state.service.value!r}.")
     return found

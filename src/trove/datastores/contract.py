@@ -4,15 +4,23 @@ One folder an engine: `spec.py` holds `SPEC: Spec`; `driver.py` holds `driver(ho
 imports a driver. Code asks `spec.facets`, never an engine's name.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from trove.core.accounts import Database, User
+from trove.core.clusters import MEMBER, ClusterVerb, Membership
+from trove.core.json import JSON
+from trove.core.logs import LogType
 from trove.core.pages import Page
+from trove.core.replication import Account, Received, Source
 from trove.core.status import ServiceStatus
+
+if TYPE_CHECKING:  # a guest has no use for it
+    from trove.core.parameters import Parameter
 
 
 class Facet(StrEnum):
@@ -26,6 +34,19 @@ class Facet(StrEnum):
     REPLICATION = "replication"
     CLUSTERING = "clustering"
     LOGS = "logs"
+    CONFIGURATION = "configuration groups"
+    UPGRADES = "upgrades"
+    TLS = "tls"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterRules:
+    """What clusters of an engine are like: how few members one begins with and may shrink to, and what can be done to it."""
+
+    min_members: int = 3
+    min_left: int = 1
+    member_type: str = MEMBER
+    verbs: frozenset[ClusterVerb] = frozenset(ClusterVerb) - {ClusterVerb.ADD_SHARD}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +70,14 @@ class Spec:
     check_password: Callable[[str], None]
     render_config: Callable[["ConfigInputs"], str]
     volume_support: bool = True
+    parameters: Callable[[str], "tuple[Parameter, ...]"] = lambda _version: ()
+    """The shipped catalogue of a version number: what tenants may set in configuration groups."""
+    read_config: Callable[[str], Mapping[str, str]] = lambda _text: {}
+    """Returns the options that the text of a configuration file sets, by name."""
+    clusters: ClusterRules = ClusterRules()
+    """Means something only with the facet `CLUSTERING`."""
+    logs: Mapping[str, LogType] = field(default_factory=dict)
+    """The logs of the database server by name, in the order in which they are shown; only with the facet `LOGS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +137,13 @@ class Host(Protocol):
 
     def run(self, command: Command) -> Finished:
         """Run a program to its end in the sandbox. Raises `GuestError` when it cannot start or times out."""
+
+    def stream(self, command: Command, feed: Iterable[bytes] | None = None) -> AbstractContextManager[Iterator[bytes]]:
+        """Run a program in the sandbox and yield what it writes, while `feed` is written to it.
+
+        The iterator, and the end of the block, raise `GuestError` with the program's words when it fails or takes longer than
+        its time, and what `feed` raises. It is killed when the block ends before it.
+        """
 
     def start_server(self, command: Command) -> None:
         """Start the database server in the sandbox, detached so that it outlives the agent. One at a time."""
@@ -219,6 +255,120 @@ class Users(Protocol):
         """Revoke all rights on a database; raises `NotFound` when there are none."""
 
 
+class Configuration(Protocol):
+    """Facet: configuration groups. A server that runs with a configuration is never lost to another one that is bad."""
+
+    def apply_config(self, config: str, *, at_restart: Collection[str]) -> bool:
+        """Replace the configuration, at once where the server can; return whether some of it waits for the next start.
+
+        `at_restart` are parameters to be left for the next start although the server could change them now. When the server
+        refuses any of it, everything stays as it was, and `GuestError` says what was refused. May run twice.
+        """
+
+    def refused_config(self) -> str | None:
+        """Return why the server did not start with the configuration written last, and was started with the one before it.
+
+        None when it runs with the one written last.
+        """
+
+
+class Replication(Protocol):
+    """Facet: replication from one source to many replicas. Every verb may run twice, also after a crash in its middle.
+
+    Not more than one server of a set may take writes of tenants; who does is decided by who calls, who relies on three things:
+    `make_read_only(True)` returns when no write can be acknowledged any more; a replica takes no writes of tenants, also while
+    it is parted `for_failover`; and `enable_as_master` is what opens a server, as its very last deed.
+    """
+
+    def get_replication_snapshot(self, account: Account, *, progress: Callable[[str, int], None]) -> Mapping[str, JSON]:
+        """Make the account for a replica and a consistent copy of the data; return how the replica gets at it.
+
+        What is returned is stored in the clear: it holds no secret.
+        """
+
+    def prepare_replica(
+        self, *, config: str, snapshot: Mapping[str, JSON], source: Source, progress: Callable[[str, int], None]
+    ) -> None:
+        """Make the data directory from a snapshot, whatever is in it, start the server and have it follow its source."""
+
+    def attach_replica(self, source: Source | None) -> None:
+        """Take no more writes of tenants and follow `source`; None is whom it followed last."""
+
+    def detach_replica(self, *, for_failover: bool) -> None:
+        """Apply all that was received, then follow nobody. It takes writes afterwards unless `for_failover`."""
+
+    def make_read_only(self, read_only: bool) -> None:
+        """Take no more writes of tenants, or take them again."""
+
+    def enable_as_master(self, accounts: Sequence[Account]) -> None:
+        """Let replicas log in with these accounts, existing ones with their new passwords; then take writes."""
+
+    def demote_replication_master(self) -> None:
+        """Forget what only a source needs; the server follows another one by now."""
+
+    def cleanup_source_on_replica_detach(self, account: str) -> None:
+        """Remove the account of a replica that follows no more, and what was kept for its snapshot. Missing is fine."""
+
+    def get_latest_txn_id(self) -> str:
+        """Return the last write that this source took, as `wait_for_txn` of its replicas understands it."""
+
+    def wait_for_txn(self, txn: str, *, timeout_s: float) -> None:
+        """Return when a write of the source is applied here; raises `GuestError` after `timeout_s` seconds."""
+
+    def get_last_txn(self) -> Received:
+        """Return how far the writes of the source have been received, applied or not."""
+
+
+class Upgrades(Protocol):
+    """Facet: another version of the server on the same data. Both may run twice."""
+
+    def check_upgrade(self, version: str) -> None:
+        """Raise `GuestError` saying what stands in the way of an upgrade to `version`; change nothing."""
+
+    def upgrade(self, version: str, *, config: str, progress: Callable[[str, int], None]) -> None:
+        """Stop the server, start that version of it with this configuration, and bring its data up to it."""
+
+
+class Dump(Protocol):
+    """A backup that is being made: a stream in the engine's own form."""
+
+    @property
+    def chunks(self) -> Iterator[bytes]:
+        """Return the stream."""
+
+    def positions(self) -> Mapping[str, JSON]:
+        """Return where the backup ends, in the engine's words; only after the last chunk. The next incremental begins there."""
+
+
+class Backups(Protocol):
+    """Facet: backups. The server goes on serving while one is made."""
+
+    encoding: str
+    """What the stream is, such as `mbstream`."""
+
+    def dump(self, *, since: Mapping[str, JSON] | None) -> AbstractContextManager[Dump]:
+        """Begin a backup: of everything, or of what changed since those positions. Nothing is left when the block ends."""
+
+    def restore(self, streams: Sequence[Callable[[], Iterator[bytes]]], *, progress: Callable[[str, int], None]) -> None:
+        """Make the data directory from backups, the full one first; each stream is opened once, in their order.
+
+        What a stream raises passes through. The data directory appears whole or not at all; one that is there is left alone.
+        """
+
+
+class Logs(Protocol):
+    """Facet: logs of the database server, which are files beside it."""
+
+    def log_file(self, name: str) -> Path:
+        """Return where a log of the spec is, or will be once it is written to."""
+
+    def log_enabled(self, name: str) -> bool:
+        """Tell whether the server writes a log, or will when it runs."""
+
+    def enable_log(self, name: str, *, enabled: bool) -> None:
+        """Have the server write a USER log, or not, at once and after each start. May run twice."""
+
+
 class Root(Protocol):
     """Facet: the superuser."""
 
@@ -230,3 +380,19 @@ class Root(Protocol):
 
     def root_enabled(self) -> bool:
         """Tell whether the superuser may log in."""
+
+
+class Clustering(Protocol):
+    """Facet: clusters. What is done to databases and users on one member holds for all members. Every verb may run twice."""
+
+    def install_cluster(self, membership: Membership) -> None:
+        """Have the running server found the cluster, or join it, and wait until it is in step with the others."""
+
+    def update_cluster(self, membership: Membership) -> None:
+        """Tell a member who belongs to the cluster from now on, and what the members know each other by, if that is new."""
+
+    def leave_cluster(self) -> None:
+        """Have a member leave in good order; its server and its data are removed after that."""
+
+    def cluster_complete(self) -> None:
+        """Tell a member that all have joined: what waits for the whole cluster can be done now."""

@@ -6,13 +6,18 @@ import threading
 from trove.bus.contract import Bus, Subscription, guest_topic
 from trove.core.errors import TroveError
 from trove.core.status import ServiceStatus
+from trove.guestagent.clustering import Clustered
 from trove.guestagent.engine import Engine
 from trove.guestagent.heartbeat import Heartbeat, Pulse, quietly
 from trove.guestagent.jobs import Jobs
 from trove.guestagent.ledger import Ledger
 from trove.guestagent.lifecycle import Lifecycle
+from trove.guestagent.logs import GuestLogs
 from trove.guestagent.manager import Manager
+from trove.guestagent.modules import Modules
+from trove.guestagent.replication import Replicating
 from trove.guestagent.supervisor import Supervisor
+from trove.guestagent.upgrades import Upgrading
 
 LOG = logging.getLogger(__name__)
 
@@ -31,8 +36,13 @@ class Agent:
         self.supervisor = Supervisor(engine.driver, engine.host, self._ledger, lock, noticed=self._noticed)
         self.heartbeat = Heartbeat(bus, status=self.supervisor.status, pulse=self._pulse, interval_s=report_interval_s)
         lifecycle = Lifecycle(engine, self._ledger, lock, root_enabled=self.heartbeat.root_enabled)
-        self.jobs = Jobs(engine.host, lifecycle.kinds(), changed=self.heartbeat.poke)
-        self._manager = Manager(engine.spec, engine.driver, self.jobs, describe=self.heartbeat.describe)
+        replicating, upgrading = Replicating(engine, self._ledger, lock), Upgrading(engine, self._ledger, lock)
+        modules = Modules(engine.host)
+        kinds = {**lifecycle.kinds(), **replicating.kinds(), **upgrading.kinds(), **modules.kinds()}
+        kinds |= Clustered(engine, lock).kinds()
+        self.jobs = Jobs(engine.host, kinds, changed=self.heartbeat.poke)
+        self._manager = Manager(engine.spec, engine.driver, self.jobs, host=engine.host, describe=self.heartbeat.describe)
+        self._manager.add({**modules.methods(), **GuestLogs(engine).methods()})
         self._subscription: Subscription | None = None
 
     def start(self, *, tick_s: float = 1.0) -> None:

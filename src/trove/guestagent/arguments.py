@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from trove.core.accounts import Database, User
+from trove.core.clusters import Membership, Peer
 from trove.core.errors import InvalidInput
 from trove.core.json import JSON
 
@@ -56,7 +57,7 @@ def databases(args: Mapping[str, JSON]) -> tuple[Database, ...]:
         Database(
             name=text(item, "name"), character_set=optional_text(item, "character_set"), collate=optional_text(item, "collate")
         )
-        for item in _objects(args, "databases")
+        for item in objects(args, "databases")
     )
 
 
@@ -69,11 +70,40 @@ def users(args: Mapping[str, JSON]) -> tuple[User, ...]:
             password=optional_text(item, "password"),
             databases=texts(item, "databases") if item.get("databases") else (),
         )
-        for item in _objects(args, "users")
+        for item in objects(args, "users")
     )
 
 
-def _objects(args: Mapping[str, JSON], name: str) -> list[Mapping[str, JSON]]:
+def membership(args: Mapping[str, JSON]) -> Membership:
+    """Return what a guest is told of its cluster."""
+    return Membership(
+        cluster_id=text(args, "cluster_id"),
+        cluster_name=text(args, "cluster_name"),
+        member_id=text(args, "member_id"),
+        founder=args.get("founder") is True,
+        secret=optional_text(args, "secret"),
+        peers=tuple(
+            Peer(
+                id=text(peer, "id"),
+                name=text(peer, "name"),
+                type=text(peer, "type"),
+                host=text(peer, "host"),
+                port=_number(peer, "port"),
+            )
+            for peer in objects(args, "peers")
+        ),
+    )
+
+
+def _number(args: Mapping[str, JSON], name: str) -> int:
+    value = args.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidInput(f"Argument '{name}' must be a number.")
+    return value
+
+
+def objects(args: Mapping[str, JSON], name: str) -> list[Mapping[str, JSON]]:
+    """Return a list of objects, empty when it is not given."""
     value = args.get(name)
     if value is None:
         return []

@@ -10,7 +10,7 @@ import logging
 import os
 import signal as signals
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -142,6 +142,23 @@ class SandboxedHost:
                     os.killpg(process.pid, signals.SIGKILL)
                     raise GuestError(f"{command.argv[0]} did not end within {command.timeout_s:.0f} s.") from None
         return Finished(returncode=process.returncode, stdout=stdout, stderr=stderr)
+
+    @contextlib.contextmanager
+    def stream(self, command: Command, feed: Iterable[bytes] | None = None) -> Iterator[Iterator[bytes]]:
+        """Run a program in the sandbox and yield what it writes, while `feed` is written to it."""
+        from trove.guestagent.streams import Stream  # noqa: PLC0415
+
+        with self._secret_files(command.secret_files) as paths:
+            argv = [_fill(word, paths) for word in command.argv]
+            env = self._environment(command.env)
+            if self._bubblewrap is not None:
+                argv = self._bubblewrap.wrap(argv, env, die_with_parent=True)
+            stream = Stream(command.argv[0], argv, env, feed, timeout_s=command.timeout_s)
+            try:
+                yield iter(stream)
+                stream.finish()
+            finally:
+                stream.kill()
 
     def start_server(self, command: Command) -> None:
         """Start the database server in the sandbox, detached so that it outlives the agent. One at a time."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from trove.core.errors import InvalidInput, TroveError
+from trove.core.errors import Cancelled, InvalidInput, TroveError
 from trove.core.json import JSON
 from trove.core.trail import trail
 from trove.datastores.contract import Host
@@ -29,11 +29,17 @@ MAX_ATTEMPTS = 5
 KEPT = 50
 """Finished jobs that nobody asked to forget; the oldest beyond are dropped."""
 
+CANCELLED = "Cancelled."
+
+_BAD_NAME = "The name of a job is 1 to 128 letters, digits, '.', '_', ':' or '-', and begins with none of these."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 Progress = Callable[[str, int], None]
 Work = Callable[[Mapping[str, JSON], Progress], Mapping[str, JSON]]
-"""Does a job: gets the arguments and a way to tell (step, percent); returns the result. Runs again after a crash."""
+"""Does a job: gets the arguments and a way to tell (step, percent); returns the result. Runs again after a crash.
+
+Telling raises `Cancelled` once the job is to stop: what can be stopped tells often.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +57,7 @@ class JobRecord:
     result: Mapping[str, JSON] = field(default_factory=dict)
     args: Mapping[str, JSON] = field(default_factory=dict, repr=False)
     request_id: str | None = None
+    cancelled: bool = False
 
     def report(self) -> dict[str, JSON]:
         """Return what the conductor is told."""
@@ -98,14 +105,12 @@ class Jobs:
         The job is on disk when this returns. Raises `InvalidInput` for a malformed name or an unknown kind.
         """
         if not _NAME.fullmatch(name):
-            raise InvalidInput(
-                "The name of a job is 1 to 128 letters, digits, '.', '_', ':' or '-', and begins with none of these."
-            )
+            raise InvalidInput(_BAD_NAME)
         if kind not in self._kinds:
             raise InvalidInput(f"There is no job of kind '{kind}'; there are: {', '.join(sorted(self._kinds))}.")
         with self._lock:
             known = self._jobs.get(name)
-            new = known is None or known.state == FAILED
+            new = known is None or (known.state == FAILED and not known.cancelled)
             if new:
                 record = JobRecord(
                     name=name, kind=kind, state=RUNNING, began=time.time(), args=dict(args), request_id=request_id
@@ -114,6 +119,23 @@ class Jobs:
         if new:
             self._enqueue(name)
         self._changed()
+
+    def cancel(self, name: str) -> bool:
+        """Have a job stop at its next progress, or never begin; return whether it has ended. May run twice.
+
+        Raises `InvalidInput` for a malformed name.
+        """
+        if not _NAME.fullmatch(name):
+            raise InvalidInput(_BAD_NAME)
+        with self._lock:
+            job = self._jobs.get(name)
+            if job is None:
+                # It may have been cast, and come later.
+                job = JobRecord(name=name, kind="", state=FAILED, began=time.time(), error=CANCELLED, cancelled=True)
+                self._store(job)
+            elif job.state == RUNNING and not job.cancelled:
+                self._store(replace(job, cancelled=True))
+        return job.state != RUNNING
 
     def forget(self, names: Sequence[str]) -> None:
         """Drop finished jobs that the control plane has stored; others of these names stay. May run twice."""
@@ -159,6 +181,9 @@ class Jobs:
         if job.attempts > MAX_ATTEMPTS:
             self._finish(job.name, FAILED, error=f"The guest agent died {MAX_ATTEMPTS} times while it did this.")
             return
+        if job.cancelled:
+            self._finish(job.name, FAILED, error=CANCELLED)
+            return
         LOG.info("job %s (%s) begins", job.name, job.kind)
         try:
             result = self._kinds[job.kind](job.args, lambda step, percent: self._progress(job.name, step, percent))
@@ -174,6 +199,8 @@ class Jobs:
 
     def _progress(self, name: str, step: str, percent: int) -> None:
         with self._lock:
+            if self._jobs[name].cancelled:
+                raise Cancelled(CANCELLED)
             self._jobs[name] = replace(self._jobs[name], step=step, percent=percent)
         self._changed()
 

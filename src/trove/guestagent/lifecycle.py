@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import TypeVar, cast
 
 from trove.core.accounts import Database, User
-from trove.core.errors import InvalidInput, Unsupported
+from trove.core.errors import GuestError, InvalidInput, Unsupported
 from trove.core.json import JSON
 from trove.core.pages import Page
-from trove.datastores.contract import Databases, Driver, Facet, Root, Users
+from trove.datastores.contract import Configuration, Databases, Driver, Facet, Root, Users
 from trove.guestagent import arguments
 from trove.guestagent.engine import Engine
 from trove.guestagent.jobs import Progress, Work
@@ -37,7 +37,14 @@ class Lifecycle:
 
     def kinds(self) -> Mapping[str, Work]:
         """Return what may be started as a job."""
-        return {"prepare": self.prepare, "restart": self.restart, "stop": self.stop}
+        return {
+            "prepare": self.prepare,
+            "backup": self.back_up,
+            "restart": self.restart,
+            "configure": self.configure,
+            "start": self.start,
+            "stop": self.stop,
+        }
 
     def prepare(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
         """Make the instance: server, databases, users, superuser. Done means that all of them are there and on disk."""
@@ -47,6 +54,10 @@ class Lifecycle:
         password = arguments.optional_text(args, "root_password")
         try:
             with self._taken():
+                if args.get("restore") is not None:
+                    from trove.guestagent import backups  # noqa: PLC0415  few agents ever need it
+
+                    backups.restore(self._engine, arguments.mapping(args, "restore"), progress)
                 self._driver.prepare(config=config, progress=progress)
             if databases:
                 progress("creating databases", 85)
@@ -64,6 +75,12 @@ class Lifecycle:
         self._ledger.update(prepared=Prepared.YES, wanted=True)
         return {"version": self._driver.version()}
 
+    def back_up(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
+        """Store a backup in the object store, while the server goes on serving."""
+        from trove.guestagent import backups  # noqa: PLC0415
+
+        return backups.back_up(self._engine, args, progress)
+
     def restart(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
         """Stop and start the server, with a new configuration if one is given."""
         config = arguments.optional_text(args, "config")
@@ -73,6 +90,24 @@ class Lifecycle:
             self._driver.stop(timeout_s=STOP_TIMEOUT_S)
             if config is not None:
                 self._driver.write_config(config)
+            progress("starting the server", 50)
+            self._driver.start()
+        if config is not None:
+            self._need_accepted()
+        return {"version": self._driver.version()}
+
+    def configure(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
+        """Replace the configuration, at once where the server can; `restart_required` tells whether some of it waits."""
+        config, at_restart = arguments.text(args, "config"), arguments.texts(args, "at_restart")
+        facet = cast("Configuration", self._facet(Facet.CONFIGURATION))
+        with self._taken():
+            progress("applying the configuration", 10)
+            return {"restart_required": facet.apply_config(config, at_restart=at_restart)}
+
+    def start(self, _args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
+        """Start the server unless it runs, and from now on keep it running."""
+        with self._taken():
+            self._ledger.update(wanted=True)
             progress("starting the server", 50)
             self._driver.start()
         return {"version": self._driver.version()}
@@ -118,6 +153,14 @@ class Lifecycle:
                 if (user.name, user.host) in there:
                     door.update_user(user.name, user.host, new_name=None, new_host=None, password=user.password)
                     door.grant_access(user.name, user.host, user.databases)
+
+    def _need_accepted(self) -> None:
+        """Raise `GuestError` when the server runs, but not with the configuration that it was given."""
+        if Facet.CONFIGURATION not in self._engine.spec.facets:
+            return
+        refused = cast("Configuration", self._driver).refused_config()
+        if refused is not None:
+            raise GuestError(f"The database server runs with its configuration from before. With the new one: {refused}")
 
     def _facet(self, facet: Facet) -> Driver:
         if facet not in self._engine.spec.facets:

@@ -8,8 +8,8 @@ from trove.bus.contract import Message
 from trove.core.errors import GuestError, InvalidInput, Unsupported
 from trove.core.json import JSON
 from trove.core.trail import trail
-from trove.datastores.contract import Databases, Driver, Facet, Root, Spec, Users
-from trove.guestagent import arguments
+from trove.datastores.contract import Databases, Driver, Facet, Host, Root, Spec, Users
+from trove.guestagent import arguments, machine
 from trove.guestagent.jobs import Jobs
 
 LOG = logging.getLogger(__name__)
@@ -20,15 +20,21 @@ Method = Callable[[Mapping[str, JSON]], JSON]
 class Manager:
     """Handles the messages of `guestagent.<id>`. Thread-safe."""
 
-    def __init__(self, spec: Spec, driver: Driver, jobs: Jobs, *, describe: Callable[[], Mapping[str, JSON]]) -> None:
+    def __init__(
+        self, spec: Spec, driver: Driver, jobs: Jobs, *, host: Host, describe: Callable[[], Mapping[str, JSON]]
+    ) -> None:
         self._spec = spec
         self._driver = driver
         self._jobs = jobs
+        self._host = host
         self._describe = describe
-        self._methods: Mapping[str, Method] = {
+        self._methods: dict[str, Method] = {
             "rpc_ping": lambda _: True,
             "get_status": lambda _: self._describe(),
+            "get_diagnostics": lambda _: machine.diagnostics(self._host.server_pid(), self._driver.version()),
+            "get_hwinfo": lambda _: machine.hardware(),
             "forget_jobs": self._forget_jobs,
+            "cancel_job": lambda args: self._jobs.cancel(arguments.text(args, "name")),
             "create_database": lambda args: self._databases.create_databases(arguments.databases(args)),
             "list_databases": self._list_databases,
             "delete_database": lambda args: self._databases.delete_database(arguments.text(args, "name")),
@@ -45,6 +51,10 @@ class Manager:
             "disable_root": lambda _: self._root.disable_root(),
             "is_root_enabled": lambda _: self._root.root_enabled(),
         }
+
+    def add(self, methods: Mapping[str, Method]) -> None:
+        """Take more remote methods on, by name. Call it before the first message comes."""
+        self._methods |= methods
 
     def handle(self, message: Message) -> JSON:
         """Do what the message asks and return the answer; raises `GuestError` for a method that does not exist."""

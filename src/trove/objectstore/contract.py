@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
+
+from trove.core.tickets import Ticket, Verb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +37,18 @@ class ObjectStore(Protocol):
 
     def delete(self, container: str, name: str) -> None:
         """Delete an object. Missing is fine."""
+
+    def ticket(self, container: str, prefix: str, verb: Verb, *, expires: datetime) -> Ticket:
+        """Return a right to put, or get, the objects below `prefix` until `expires`, for somebody without credentials.
+
+        For PUT the container is created. Nothing can be listed or deleted with it, nor reached beside the prefix.
+        """
+
+    def seal(self, container: str, prefix: str) -> None:
+        """Take nothing more by tickets for `prefix`, however long those are good for. May run twice."""
+
+    def url(self, container: str, name: str) -> str:
+        """Return the URL of an object, by which `locate` finds it again. It opens nothing by itself."""
+
+    def locate(self, url: str) -> tuple[str, str] | None:
+        """Return container and name of an object by its URL; None when that is not in this store."""

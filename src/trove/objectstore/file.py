@@ -14,12 +14,15 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
 from trove.core.errors import NotFound, Unavailable
+from trove.core.tickets import Ticket, Verb
 from trove.objectstore.contract import ObjectInfo
 from trove.objectstore.names import check_container, check_name
+from trove.objectstore.signing import Signer
 
 _CHUNK = 1024 * 1024
 _COMPONENT = 200
@@ -27,10 +30,14 @@ _COMPONENT = 200
 
 
 class FileObjectStore:
-    """An object store below `root`, which is created (0700) on the first put. Safe for threads and processes at once."""
+    """An object store below `root`, which is created (0700) on the first put. Safe for threads and processes at once.
 
-    def __init__(self, root: Path) -> None:
+    `signer` makes the tickets, which an endpoint of ours in front of the same directory takes.
+    """
+
+    def __init__(self, root: Path, signer: Signer) -> None:
         self._root = root
+        self._signer = signer
         self._swept: set[str] = set()
         self._sweeping = threading.Lock()
 
@@ -97,8 +104,39 @@ class FileObjectStore:
             sidecar.unlink()
             (home / "data" / data).unlink(missing_ok=True)
 
+    def ticket(self, container: str, prefix: str, verb: Verb, *, expires: datetime) -> Ticket:
+        """Return a right to put, or get, the objects below `prefix` until `expires`."""
+        check_container(container)
+        check_name(prefix)
+        return self._signer.ticket(container, prefix, verb, expires)
+
+    def seal(self, container: str, prefix: str) -> None:
+        """Take nothing more by tickets for `prefix`; that outlives the objects. May run twice."""
+        check_container(container)
+        check_name(prefix)
+        mark = self._mark(container, prefix)
+        with _translated(f"seal {container}/{prefix}"):
+            mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mark.touch(mode=0o600)
+            _sync_directory(mark.parent)
+
+    def is_sealed(self, container: str, prefix: str) -> bool:
+        """Tell whether `seal` was called for the prefix."""
+        return self._mark(container, prefix).exists()
+
+    def url(self, container: str, name: str) -> str:
+        """Return the URL of an object."""
+        return self._signer.url(container, name)
+
+    def locate(self, url: str) -> tuple[str, str] | None:
+        """Return container and name of an object by its URL; None when that is not in this store."""
+        return self._signer.locate(url)
+
     def _home(self, container: str) -> Path:
         return self._root / ("c-" + _encoded(container))
+
+    def _mark(self, container: str, prefix: str) -> Path:
+        return self._root / "sealed" / hashlib.sha256(f"{container}/{prefix}".encode()).hexdigest()
 
     def _read_sidecar(self, container: str, name: str) -> tuple[ObjectInfo, str]:
         try:

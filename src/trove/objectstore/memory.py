@@ -1,12 +1,17 @@
 """An object store in memory, for unit tests and as the model that the others are compared with."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from urllib.parse import parse_qsl, urlsplit
 
-from trove.core.errors import NotFound
+from trove.core.errors import NotFound, Refused
+from trove.core.tickets import Ticket, Verb
 from trove.objectstore.contract import ObjectInfo
 from trove.objectstore.names import check_container, check_name
+from trove.objectstore.signing import REFUSED, SEALED, Signer
 
 _CHUNK = 64 * 1024
 
@@ -17,6 +22,8 @@ class MemoryObjectStore:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._objects: dict[tuple[str, str], tuple[bytes, ObjectInfo]] = {}
+        self._sealed: set[tuple[str, str]] = set()
+        self._signer = Signer(os.urandom(32), "memory://objects")
 
     def put(
         self, container: str, name: str, chunks: Iterable[bytes], *, metadata: Mapping[str, str] | None = None
@@ -54,6 +61,42 @@ class MemoryObjectStore:
         check_name(name)
         with self._lock:
             self._objects.pop((container, name), None)
+
+    def ticket(self, container: str, prefix: str, verb: Verb, *, expires: datetime) -> Ticket:
+        """Return a right to put, or get, the objects below `prefix` until `expires`."""
+        check_container(container)
+        check_name(prefix)
+        return self._signer.ticket(container, prefix, verb, expires)
+
+    def seal(self, container: str, prefix: str) -> None:
+        """Take nothing more by tickets for `prefix`. May run twice."""
+        self._sealed.add((container, prefix))
+
+    def url(self, container: str, name: str) -> str:
+        """Return the URL of an object."""
+        return self._signer.url(container, name)
+
+    def locate(self, url: str) -> tuple[str, str] | None:
+        """Return container and name of an object by its URL; None when that is not in this store."""
+        return self._signer.locate(url)
+
+    def put_by(self, url: str, content: bytes) -> None:
+        """Do what the holder of a ticket does with a URL of it. Raises `Refused`."""
+        self.put(*self._admitted(Verb.PUT, url), [content])
+
+    def get_by(self, url: str) -> bytes:
+        """Do what the holder of a ticket does with a URL of it. Raises `Refused`, `NotFound`."""
+        return b"".join(self.get(*self._admitted(Verb.GET, url)))
+
+    def _admitted(self, verb: Verb, url: str) -> tuple[str, str]:
+        found = self._signer.locate(url)
+        if found is None:
+            raise Refused(REFUSED)
+        query = dict(parse_qsl(urlsplit(url).query))
+        self._signer.check(verb, *found, query)
+        if verb is Verb.PUT and (found[0], query["prefix"]) in self._sealed:
+            raise Refused(SEALED)
+        return found
 
     def _find(self, container: str, name: str) -> tuple[bytes, ObjectInfo]:
         check_container(container)

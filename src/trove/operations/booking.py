@@ -1,24 +1,40 @@
 """How an accepted request is booked, and its end settled: operation row, task and quota, in the caller's transaction."""
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 from trove.core.callers import Caller
 from trove.core.clock import utcnow
+from trove.core.clusters import ClusterTask
 from trove.core.errors import NotFound, NotReady, Overloaded
 from trove.core.ids import new_id
 from trove.core.instances import Instance
 from trove.core.json import JSON
 from trove.core.operations import NewOperation, Operation
 from trove.core.quotas import Resource
+from trove.core.status import Task
 from trove.core.transitions import Event
 from trove.operations.doors import Limits
+from trove.operations.notifications import lifecycle
 from trove.operations.work import Work
-from trove.store import instances, operations, quotas
+from trove.store import clusters, instances, operations, quotas
 from trove.store.session import Tx
 
-INSTANCE = "instance"
+INSTANCE, CLUSTER = "instance", "cluster"
 RETRY_AFTER_S = 10.0
+RESTART_OWED = "restart_owed"
+"""Argument of an operation whose instance was waiting for a restart when it was accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What an operation works on, and whose it is. `type` is the noun that clients see, such as `instance`."""
+
+    type: str
+    id: str
+    project_id: str
 
 
 def book(  # noqa: PLR0913
@@ -34,24 +50,44 @@ def book(  # noqa: PLR0913
 ) -> Operation:
     """Store an operation on an instance, to be run within `timeout_s` seconds from now. Announce it after the commit.
 
-    `reserved` is the quota that was reserved for it in this transaction; its end settles it.
+    `reserved` is the quota that was reserved for it in this transaction; its end settles it. Raises `NotReady` while the
+    cluster that the instance belongs to, if any, is busy.
     """
-    return operations.insert(
-        tx,
-        NewOperation(
-            id=new_id(),
-            kind=kind,
-            resource_type=INSTANCE,
-            resource_id=instance.id,
-            project_id=instance.project_id,
-            user_id=caller.user_id,
-            request_id=caller.request_id,
-            deadline=utcnow() + timedelta(seconds=timeout_s),
-            args=args or {},
-            secrets=secrets or {},
-            reserved={resource.value: amount for resource, amount in (reserved or {}).items()},
-        ),
+    if instance.cluster_id is not None:
+        _need_idle_cluster(tx, instance.id, instance.cluster_id)
+    subject = Subject(type=INSTANCE, id=instance.id, project_id=instance.project_id)
+    args = {**(args or {}), **({RESTART_OWED: True} if instance.task is Task.RESTART_REQUIRED else {})}
+    return book_on(tx, caller, subject, kind, timeout_s=timeout_s, args=args, secrets=secrets, reserved=reserved)
+
+
+def book_on(  # noqa: PLR0913
+    tx: Tx,
+    caller: Caller,
+    subject: Subject,
+    kind: str,
+    *,
+    timeout_s: float,
+    args: Mapping[str, JSON] | None = None,
+    secrets: Mapping[str, JSON] | None = None,
+    reserved: Mapping[Resource, int] | None = None,
+) -> Operation:
+    """Store an operation on anything, as `book` does on an instance."""
+    new = NewOperation(
+        id=new_id(),
+        kind=kind,
+        resource_type=subject.type,
+        resource_id=subject.id,
+        project_id=subject.project_id,
+        user_id=caller.user_id,
+        request_id=caller.request_id,
+        deadline=utcnow() + timedelta(seconds=timeout_s),
+        args=args or {},
+        secrets=secrets or {},
+        reserved={resource.value: amount for resource, amount in (reserved or {}).items()},
+        client_ip=caller.client_ip or None,
     )
+    lifecycle.accepted(tx, new)
+    return operations.insert(tx, new)
 
 
 def need_room(tx: Tx, limits: Limits) -> None:
@@ -74,16 +110,26 @@ def cancel_unfinished(tx: Tx, instance_id: str, *, but: str | None = None) -> No
             operations.request_cancel(tx, operation.id)
 
 
-def conclude(tx: Tx, work: Work, event: Event) -> bool:
+def conclude(tx: Tx, work: Work, event: Event, *, restarted: bool = False) -> bool:
     """Show the end of an operation on its instance; return False when that is gone or was taken by another operation.
 
-    Raises `Fenced`.
+    An instance that waited for a restart before goes on waiting, unless its database server was `restarted` with its present
+    configuration, or the end is no idle state. Raises `Fenced`.
     """
+    instance_id = work.operation.resource_id
     try:
-        instances.apply(tx, work.operation.resource_id, event, fence=work.fence)
+        instances.apply(tx, instance_id, event, fence=work.fence)
     except (NotReady, NotFound):
         return False
+    if work.operation.args.get(RESTART_OWED) and not restarted:
+        owe_restart(tx, work)
     return True
+
+
+def owe_restart(tx: Tx, work: Work) -> None:
+    """Show that the instance waits for a restart, if it is idle. Raises `Fenced`."""
+    with suppress(NotReady, NotFound):
+        instances.apply(tx, work.operation.resource_id, Event.RESTART_OWED, fence=work.fence)
 
 
 def commit_reserved(tx: Tx, work: Work) -> None:
@@ -119,6 +165,14 @@ def quota_defaults(limits: Limits) -> dict[Resource, int]:
         Resource.BACKUPS: limits.max_backups,
         Resource.RAM: limits.max_ram_mib,
     }
+
+
+def _need_idle_cluster(tx: Tx, instance_id: str, cluster_id: str) -> None:
+    task = clusters.hold(tx, cluster_id) or ClusterTask.NONE
+    if task is not ClusterTask.NONE or operations.unfinished(tx, limit=1, resource_id=cluster_id):
+        raise NotReady(
+            f"Instance {instance_id} is not ready for this action: its cluster {cluster_id} is busy, with task {task.value}."
+        )
 
 
 def _resources(operation: Operation) -> dict[Resource, int]:

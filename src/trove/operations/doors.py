@@ -1,10 +1,12 @@
-"""What operations work through: the store, the cloud, the guests and the settings, chosen by `trove.cmd`."""
+"""What operations work through: the store, the cloud, the guests, the object store and the settings, chosen by `trove.cmd`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from trove.bus.contract import Admission, Bus
 from trove.cloud.contract import Cloud
+from trove.objectstore.contract import ObjectStore
 from trove.store.session import Database
 
 
@@ -24,16 +26,55 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackupSettings:
+    """How backups are made and kept.
+
+    `container` is for who names none. `segment_bytes` bounds one object. A backup that runs longer than `running_expires_days`
+    may be deleted although it seems to run.
+    """
+
+    container: str = "database_backups"
+    storage_driver: str = "swift"
+    timeout_s: float = 36000.0
+    segment_bytes: int = 16 * 1024 * 1024
+    running_expires_days: float = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleSettings:
+    """Which types modules may have, and how gently they are applied again: instances at a time, seconds between."""
+
+    types: tuple[str, ...] = ("ping", "new_relic_license")
+    reapply_max_batch_size: int = 50
+    reapply_min_batch_delay_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """Where published logs go, and in pieces of how many bytes. `exposed`: system logs that tenants see, by manager."""
+
+    container: str = "database_logs"
+    piece_bytes: int = 1_000_000
+    exposed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What operators set and operations read. Times in seconds."""
+    """What operators set and operations read. Times in seconds. `root_on_create` are managers of datastores."""
 
     limits: Limits = Limits()
+    backups: BackupSettings = BackupSettings()
+    modules: ModuleSettings = ModuleSettings()
+    logs: LogSettings = field(default_factory=LogSettings)
     region: str = "RegionOne"
     default_datastore: str | None = None
+    root_on_create: frozenset[str] = frozenset()
     heartbeat_expiry_s: float = 90.0
     build_timeout_s: float = 1800.0
+    restore_timeout_s: float = 3600.0
     restart_timeout_s: float = 600.0
     resize_timeout_s: float = 900.0
+    failover_timeout_s: float = 1800.0
     delete_timeout_s: float = 600.0
     reboot_timeout_s: float = 120.0
     volume_timeout_s: float = 300.0
@@ -57,5 +98,6 @@ class Doors:
     cloud: Cloud
     bus: Bus
     admission: Admission
+    objects: ObjectStore
     announcer: OperationAnnouncer
     settings: Settings

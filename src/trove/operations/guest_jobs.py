@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from trove.bus.guest import GuestCaller
@@ -13,6 +14,7 @@ from trove.core.json import JSON
 from trove.core.status import SERVING, ServerStatus
 from trove.operations.work import Pauses, Work
 from trove.store import guests, operations
+from trove.store.session import Tx
 
 LOG = logging.getLogger(__name__)
 
@@ -21,56 +23,112 @@ LONGEST_POLL_S = 0.5
 POLL_GROWTH = 1.05
 """Pauses grow to a twentieth of what was waited: quick jobs are seen soon, slow ones cost little."""
 RECAST_AFTER = timedelta(seconds=5)
+CAST_AGAIN_AFTER = timedelta(seconds=1)
+"""How long after a cast that failed; one of which nothing is heard is repeated after `RECAST_AFTER`."""
 SERVER_CHECK_AFTER = timedelta(seconds=2)
 HEALTHY_WITHIN = timedelta(seconds=120)
+STOPPED_WITHIN = timedelta(seconds=30)
 
 DONE = "DONE"
 FAILED = "FAILED"
 
 
-def run_job(work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: str) -> None:
-    """Have the guest do a job named after the operation and wait for its end. May run twice: the guest knows the name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """Which job of an operation is meant, where there are several.
+
+    `guest` is the instance whose guest does it, None the operation's own; `tag` tells the operation's jobs apart on one guest.
+    """
+
+    guest: str | None = None
+    tag: str = ""
+
+    def instance_id(self, work: Work) -> str:
+        """Return the id of the instance whose guest does it."""
+        return self.guest or work.operation.resource_id
+
+    def name(self, work: Work) -> str:
+        """Return the name of the job. What undoes has a name of its own beside the one that it undoes."""
+        return f"{self.first_name(work)}:undo" if work.pulse.undoing else self.first_name(work)
+
+    def first_name(self, work: Work) -> str:
+        """Return the name of the job where nothing is undone."""
+        return f"{work.operation.id}:{self.tag}" if self.tag else work.operation.id
+
+
+ONLY = Errand()
+"""The one job that the operation has, done by its own instance's guest."""
+
+
+def run_job(
+    work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: str, errand: Errand = ONLY
+) -> Mapping[str, object]:
+    """Have the guest do a job named after the operation and return its result. May run twice: the guest knows the name.
 
     While the operation is undone the job has a name of its own beside the one that it undoes.
 
     Raises `GuestError` with the guest's words, `CloudError` with the cloud's when the server broke meanwhile, and what
     `Work.check` raises. The job is cast again while nothing is heard of it.
     """
-    job = _await_job(work, kind, args, waiting_for=waiting_for)
+    job = _await_job(work, kind, args, waiting_for=waiting_for, errand=errand)
     if job.state == FAILED:
         raise GuestError(job.error or f"The guest agent failed at {job.step or kind} without saying why.")
+    return job.result or {}
 
 
-def forget_job(work: Work) -> None:
+def cast_job(work: Work, kind: str, args: Mapping[str, JSON], *, errand: Errand) -> None:
+    """Have the guest do a job whose end nobody waits for. Losing it does no harm. Raises `Unavailable`."""
+    _guest(work, errand).start_job(errand.name(work), kind, args)
+
+
+def is_done(tx: Tx, work: Work, errand: Errand) -> bool:
+    """Tell whether the guest has reported that a job of the operation, not of its undoing, is done."""
+    job = guests.job(tx, errand.instance_id(work), errand.first_name(work))
+    return job is not None and job.state == DONE
+
+
+def forget_job(work: Work, errand: Errand = ONLY) -> None:
     """Tell the guest that the end of its job is known, so that it stops repeating it. Losing this does no harm."""
     try:
-        _guest(work).forget_jobs([_name(work)])
+        _guest(work, errand).forget_jobs([errand.name(work)])
     except Unavailable:
-        LOG.info("The guest of %s will repeat its finished job for a while: the bus is away", work.operation.resource_id)
+        LOG.info("The guest of %s will repeat its finished job for a while: the bus is away", errand.instance_id(work))
 
 
-def await_serving(work: Work, *, waiting_for: str) -> None:
-    """Wait until the guest reports that its database server answers."""
+def stop_job(work: Work, errand: Errand = ONLY) -> None:
+    """Have the guest stop the job that is being undone, and wait for that a while; a guest that does not answer is let be."""
+    name, until = work.operation.id, utcnow() + STOPPED_WITHIN
+    pauses = Pauses()
+    try:
+        while not _guest(work, errand).cancel_job(name) and utcnow() < until:
+            work.pause(next(pauses))
+    except (Unavailable, GuestError) as error:
+        LOG.warning("The guest of %s could not be told to stop: %s", errand.instance_id(work), error.message)
+
+
+def await_serving(work: Work, *, waiting_for: str, guest: str | None = None) -> None:
+    """Wait until the guest, of the operation's instance unless another is named, reports that its database server answers."""
     pauses = Pauses(next_s=FIRST_POLL_S, longest_s=LONGEST_POLL_S, factor=POLL_GROWTH)
     until = utcnow() + HEALTHY_WITHIN
     while True:
         with work.doors.database.reading() as tx:
-            status = guests.service_status(tx, work.operation.resource_id)
+            status = guests.service_status(tx, guest or work.operation.resource_id)
             if status in SERVING:
                 return
             work.check(tx, waiting_for=waiting_for, heard=f"the database service is {status.value!r}", until=until)
         work.pause(next(pauses))
 
 
-def _await_job(work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: str) -> Job:
+def _await_job(work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: str, errand: Errand) -> Job:
     pauses = Pauses(next_s=FIRST_POLL_S, longest_s=LONGEST_POLL_S, factor=POLL_GROWTH)
     heard = "nothing from the guest agent"
     shown: tuple[str, int] | None = None
     cast_at: datetime | None = None
+    not_before: datetime | None = None
     server_seen = utcnow()
     while True:
         with work.doors.database.reading() as tx:
-            job = guests.job(tx, work.operation.resource_id, _name(work))
+            job = guests.job(tx, errand.instance_id(work), errand.name(work))
             if job is None or job.state not in {DONE, FAILED}:
                 work.check(tx, waiting_for=waiting_for, heard=heard)
         if job is not None:
@@ -83,33 +141,33 @@ def _await_job(work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: 
                 _show(work, job, kind)
         now = utcnow()
         last = max((moment for moment in (cast_at, job.sent if job else None) if moment), default=None)
-        if last is None or now - last > RECAST_AFTER:
-            _cast(work, kind, args)
-            cast_at = now
+        if (last is None or now - last > RECAST_AFTER) and (not_before is None or now > not_before):
+            try:
+                _cast(work, kind, args, errand)
+                cast_at = now
+            except Unavailable as error:
+                # The bus may have it all the same: its report is waited for meanwhile, or else many casts would pile up.
+                heard, not_before = error.message.rstrip("."), now + CAST_AGAIN_AFTER
         if now - server_seen > SERVER_CHECK_AFTER:
             server_seen = now
-            _check_server(work)
+            _check_server(work, errand)
         work.pause(next(pauses))
 
 
-def _name(work: Work) -> str:
-    return f"{work.operation.id}:undo" if work.pulse.undoing else work.operation.id
-
-
-def _cast(work: Work, kind: str, args: Mapping[str, JSON]) -> None:
+def _cast(work: Work, kind: str, args: Mapping[str, JSON], errand: Errand) -> None:
     try:
-        _guest(work).start_job(_name(work), kind, args)
+        cast_job(work, kind, args, errand=errand)
     except Unavailable:
         # Perhaps the broker is there, but lost the guest's queue and user when it died.
         with suppress(Unavailable):
-            work.doors.admission.admit(work.operation.resource_id)
+            work.doors.admission.admit(errand.instance_id(work))
         raise
 
 
-def _guest(work: Work) -> GuestCaller:
+def _guest(work: Work, errand: Errand) -> GuestCaller:
     return GuestCaller(
         work.doors.bus,
-        work.operation.resource_id,
+        errand.instance_id(work),
         timeout_s=work.doors.settings.guest_call_timeout_s,
         request_id=work.operation.request_id,
     )
@@ -122,8 +180,8 @@ def _show(work: Work, job: Job, kind: str) -> None:
         )
 
 
-def _check_server(work: Work) -> None:
-    server = work.doors.cloud.find_server(work.operation.resource_id)
+def _check_server(work: Work, errand: Errand) -> None:
+    server = work.doors.cloud.find_server(errand.instance_id(work))
     if server is None:
         raise CloudError("The server vanished from the cloud.")
     if server.status is ServerStatus.ERROR:

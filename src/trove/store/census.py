@@ -11,6 +11,7 @@ from trove.core.census import Finder, Silence, Standing, Stranded, Unowned
 from trove.core.clock import utcnow
 from trove.core.operations import UNFINISHED
 from trove.core.status import IDLE_TASKS, ServerStatus, Task
+from trove.core.transitions import SET_TASKS
 from trove.store import instances as instance_rows
 from trove.store.session import Tx
 from trove.store.tables import instance_faults, instances, operations, service_statuses
@@ -30,7 +31,18 @@ _AT_REST = (
     instances.c.compute_instance_id.is_not(None),
     _NOTHING_UNFINISHED,
 )
-_STRANDED = (instances.c.deleted == false(), instances.c.task.not_in(_SETTLED), _NOTHING_UNFINISHED)
+# An operation on one member of a replicated set holds them all: a set is called by its source, also in the source's own row.
+_SET = sa.func.coalesce(instances.c.slave_of_id, instances.c.id)
+_BUSY_MEMBER = instances.alias("busy_member")
+_BUSY_SETS = select(sa.func.coalesce(_BUSY_MEMBER.c.slave_of_id, _BUSY_MEMBER.c.id)).where(
+    _BUSY_MEMBER.c.id.in_(_BUSY_RESOURCES)
+)
+_STRANDED = (
+    instances.c.deleted == false(),
+    instances.c.task.not_in(_SETTLED),
+    _NOTHING_UNFINISHED,
+    or_(instances.c.task.not_in(sorted(SET_TASKS)), _SET.not_in(_BUSY_SETS)),
+)
 _STANDING = (
     select(
         instances.c.id,

@@ -1,6 +1,6 @@
 """Datastores on offer and their versions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,8 @@ from trove.core import errors
 from trove.core.datastores import Datastore, DatastoreVersion
 from trove.core.ids import is_id, new_id
 from trove.store.session import Tx
-from trove.store.tables import datastore_versions, datastores, instances
+from trove.store.tables import backups, clusters, configurations, datastore_versions, datastores, instances
+from trove.store.upserts import insert_missing
 
 VERSION_COLUMNS = (
     datastore_versions.c.id,
@@ -32,6 +33,14 @@ _VERSIONS = (
     .select_from(datastore_versions.join(datastores, datastores.c.id == datastore_versions.c.datastore_id))
     .order_by(datastore_versions.c.name, datastore_versions.c.version)
 )
+
+
+_USERS: Mapping[sa.Table, str] = {
+    instances: "instances",
+    clusters: "clusters",
+    backups: "backups",
+    configurations: "configuration groups",
+}
 
 
 class VersionRows:
@@ -127,7 +136,7 @@ def put_datastore(tx: Tx, name: str, default_version: str | None = None) -> Data
     """Create the datastore if it is missing; set its default version (id or name) if one is given. May run twice."""
     row = tx.execute(select(datastores.c.id).where(datastores.c.name == name)).first()
     if row is None:
-        tx.execute(sa.insert(datastores), {"id": new_id(), "name": name})
+        tx.execute(insert_missing(tx.dialect, datastores), {"id": new_id(), "name": name})
     datastore = get(tx, name)
     if default_version is None:
         return datastore
@@ -200,15 +209,71 @@ def delete_datastore(tx: Tx, id_or_name: str) -> None:
     tx.execute(delete(datastores).where(datastores.c.id == datastore.id))
 
 
-def delete_version(tx: Tx, version_id: str) -> None:
-    """Remove a version. Raises `NotFound`; `InvalidInput` while a live instance uses it."""
+def add_version(tx: Tx, datastore: str, name: str, version: str | None, **values: Any) -> DatastoreVersion:
+    """Store a new version as `put_version` does, and its datastore (a name) if that is missing.
+
+    Raises `InvalidInput` when it has a version of this name and number.
+    """
+    number = version or name
+    owner_id = put_datastore(tx, datastore).id
+    # Held, so that nobody adds the same one meanwhile.
+    tx.execute(select(datastores.c.id).where(datastores.c.id == owner_id).with_for_update())
+    owner = get(tx, owner_id)
+    _need_unique(owner, name, number)
+    return put_version(tx, owner.id, name, version=number, **values)
+
+
+def change_version(tx: Tx, version_id: str, values: Mapping[str, Any]) -> None:
+    """Replace some of `name`, `manager`, `active`, `image_id`, `image_tags`, `packages`, `registry_ext`, `repl_strategy`.
+
+    May run twice. Raises `NotFound`; `InvalidInput` when another version has the name and this one's number.
+    """
     found = version_by_id(tx, version_id)
-    users = select(instances.c.id).where(instances.c.datastore_version_id == version_id, instances.c.deleted == false())
-    if tx.execute(users.limit(1)).first() is not None:
-        raise errors.InvalidInput(f"Datastore version {found.name} is used by instances.")
+    if values.get("name", found.name) != found.name:
+        _need_unique(get(tx, found.datastore_id), values["name"], found.version)
+    columns = {**values, **({"image_tags": ",".join(values["image_tags"])} if "image_tags" in values else {})}
+    if columns:
+        tx.execute(update(datastore_versions).where(datastore_versions.c.id == version_id).values(**columns))
+
+
+def set_default(tx: Tx, found: DatastoreVersion, *, default: bool) -> None:
+    """Make a version the default of its datastore; or, where it is that, leave the datastore without one. May run twice."""
+    mine = update(datastores).where(datastores.c.id == found.datastore_id)
+    if default:
+        tx.execute(mine.values(default_version_id=found.id))
+    else:
+        tx.execute(mine.where(datastores.c.default_version_id == found.id).values(default_version_id=None))
+
+
+def in_use(tx: Tx, version_id: str) -> tuple[str, ...]:
+    """Return what kinds of things use a version, such as `instances`; nothing when it may be removed."""
+    found = []
+    for table, users in _USERS.items():
+        used = select(table.c.id).where(table.c.datastore_version_id == version_id, table.c.deleted == false())
+        if tx.execute(used.limit(1)).first() is not None:
+            found.append(users)
+    return tuple(found)
+
+
+def delete_version(tx: Tx, version_id: str) -> None:
+    """Remove a version with its parameters and offers.
+
+    Raises `NotFound`; `InvalidInput` while an instance, a cluster, a backup or a configuration group uses it.
+    """
+    # Locked, so that nothing begins to use it meanwhile.
+    tx.execute(select(datastore_versions.c.id).where(datastore_versions.c.id == version_id).with_for_update())
+    found = version_by_id(tx, version_id)
+    users = in_use(tx, version_id)
+    if users:
+        raise errors.InvalidInput(f"Datastore version {found.name} is used by {' and '.join(users)}.")
     unset = update(datastores).where(datastores.c.default_version_id == version_id).values(default_version_id=None)
     tx.execute(unset)
     tx.execute(delete(datastore_versions).where(datastore_versions.c.id == version_id))
+
+
+def _need_unique(owner: Datastore, name: str, number: str) -> None:
+    if (name, number) in [(each.name, each.version) for each in owner.versions]:
+        raise errors.InvalidInput(f"Datastore {owner.name} has a version {name} with number {number} already.")
 
 
 def _named(table: sa.Table, id_or_name: str) -> sa.ColumnElement[bool]:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Row, bindparam, delete, false, func, or_, select, true, update
+from sqlalchemy import bindparam, delete, false, func, or_, select, true, update
 
 from trove.core import errors
 from trove.core.clock import utcnow
@@ -17,10 +17,20 @@ from trove.core.pages import Page
 from trove.core.quotas import Resource, charge
 from trove.core.status import ServerStatus, ServiceStatus, Task
 from trove.core.transitions import TRANSITIONS, Event, State, target
-from trove.store import operations
+from trove.store import operations, usage
 from trove.store.datastores import VERSION_COLUMNS, VersionRows
+from trove.store.packed import Packed
 from trove.store.session import Tx
-from trove.store.tables import LIST_INDEX, datastore_versions, datastores, instance_faults, instances, service_statuses
+from trove.store.tables import (
+    LIST_INDEX,
+    configurations,
+    datastore_versions,
+    datastores,
+    instance_faults,
+    instance_modules,
+    instances,
+    service_statuses,
+)
 from trove.store.upserts import upsert
 
 FAULT_MESSAGE_CHARACTERS = 255
@@ -36,7 +46,7 @@ _REPLICAS = (
     .where(_REPLICA.c.slave_of_id == instances.c.id, _REPLICA.c.deleted == false())
     .scalar_subquery()
 )
-# The order is that of `_read`, which unpacks by position: that is what makes a page cheap.
+# The order is that of `read`, which unpacks by position: that is what makes a page cheap.
 _COLUMNS = (
     instances.c.id,
     instances.c.name,
@@ -57,6 +67,7 @@ _COLUMNS = (
     instances.c.slave_of_id,
     instances.c.cluster_id,
     instances.c.configuration_id,
+    configurations.c.name,
     service_statuses.c.status,
     service_statuses.c.status_updated,
     service_statuses.c.heard_at,
@@ -69,22 +80,23 @@ _COLUMNS = (
     instance_faults.c.details,
     instance_faults.c.created,
     _REPLICAS,
+    instances.c.locality,
     *VERSION_COLUMNS,
 )
 _OWN_COLUMNS = len(_COLUMNS) - len(VERSION_COLUMNS)
 
-_WHOLE = (
-    select(*_COLUMNS)
-    .select_from(
-        # Outer joins throughout, so that no planner begins with a small table and sorts all instances.
-        instances.outerjoin(datastore_versions, datastore_versions.c.id == instances.c.datastore_version_id)
-        .outerjoin(datastores, datastores.c.id == datastore_versions.c.datastore_id)
-        .outerjoin(service_statuses, service_statuses.c.instance_id == instances.c.id)
-        .outerjoin(instance_faults, instance_faults.c.instance_id == instances.c.id)
-    )
-    .where(instances.c.deleted == false())
+EVERY = select(*_COLUMNS).select_from(
+    # Outer joins throughout, so that no planner begins with a small table and sorts all instances.
+    instances.outerjoin(datastore_versions, datastore_versions.c.id == instances.c.datastore_version_id)
+    .outerjoin(datastores, datastores.c.id == datastore_versions.c.datastore_id)
+    .outerjoin(service_statuses, service_statuses.c.instance_id == instances.c.id)
+    .outerjoin(instance_faults, instance_faults.c.instance_id == instances.c.id)
+    .outerjoin(configurations, configurations.c.id == instances.c.configuration_id)
 )
-_ONE = _WHOLE.where(instances.c.id == bindparam("id"))
+"""Every instance, deleted ones too, with what belongs to it."""
+
+_WHOLE = EVERY.where(instances.c.deleted == false())
+_ONE = Packed(_WHOLE.where(instances.c.id == bindparam("id")))
 _PAGE = (
     _WHOLE.where(instances.c.tenant_id == bindparam("project"))
     .order_by(instances.c.created.desc(), instances.c.id.desc())
@@ -99,7 +111,7 @@ _AFTER = (
 )
 _SINGLE = instances.c.cluster_id.is_(None)
 _PAGES = {
-    (clustered, after): _PAGE.where(true() if clustered else _SINGLE, *(_AFTER if after else ()))
+    (clustered, after): Packed(_PAGE.where(true() if clustered else _SINGLE, *(_AFTER if after else ())))
     for clustered in (False, True)
     for after in (False, True)
 }
@@ -117,9 +129,22 @@ _STATE = (
 _IS_LIVE = (instances.c.id == bindparam("wanted")) & (instances.c.deleted == false())
 _CHANGE = update(instances).where(_IS_LIVE)
 _MOVE = update(instances).where(_IS_LIVE, instances.c.task == bindparam("was"))
+_SET = (
+    select(instances.c.id)
+    .where(
+        or_(instances.c.id == bindparam("source"), instances.c.slave_of_id == bindparam("source")),
+        instances.c.deleted == false(),
+    )
+    .order_by(instances.c.id)
+    .with_for_update()
+)
+_SOURCES = select(instances.c.id, instances.c.slave_of_id).where(
+    instances.c.id.in_(bindparam("ids", expanding=True)), instances.c.deleted == false()
+)
 _KEY = select(instances.c.encrypted_key).where(_IS_LIVE)
 _CHARGES = select(instances.c.ram_mib, instances.c.volume_size).where(_IS_LIVE)
 _CLEAR_FAULT = delete(instance_faults).where(instance_faults.c.instance_id == bindparam("wanted"))
+_FORGET_MODULES = delete(instance_modules).where(instance_modules.c.instance_id == bindparam("wanted"))
 _MARKER = select(instances.c.created).where(
     instances.c.id == bindparam("marker"), instances.c.tenant_id == bindparam("project")
 )
@@ -145,9 +170,14 @@ def insert(tx: Tx, new: NewInstance) -> Instance:
         "volume_type": new.volume_type,
         "server_status": made.server,
         "datastore_version_id": new.datastore_version_id,
+        "configuration_id": new.configuration_id,
         "region_id": new.region,
         "availability_zone": new.availability_zone,
-        "access": None if new.access is None else json.dumps(asdict(new.access)),
+        "access": _access_text(new.access),
+        "slave_of_id": new.replica_of,
+        "locality": new.locality,
+        "cluster_id": new.cluster_id,
+        "type": new.member_type,
         "encrypted_key": tx.vault.seal(new.key),
         "deleted": False,
     }
@@ -159,10 +189,10 @@ def insert(tx: Tx, new: NewInstance) -> Instance:
 
 def get(tx: Tx, instance_id: str, *, project_id: str | None = None) -> Instance:
     """Return a live instance. Raises `NotFound` when it is absent, deleted, or not in `project_id` (None: any project)."""
-    row = tx.execute(_ONE, {"id": instance_id}).first()
+    row = _ONE.first(tx, {"id": instance_id})
     if row is None or (project_id is not None and row[2] != project_id):
         raise _not_found(instance_id)
-    return _read(row, VersionRows())
+    return read(row, VersionRows())
 
 
 def exists(tx: Tx, instance_id: str) -> bool:
@@ -182,9 +212,9 @@ def page(tx: Tx, *, project_id: str, limit: int, marker: str | None = None, incl
         if created is None:
             raise errors.InvalidInput(f"The marker {marker} is not an instance of this project.")
         parameters |= {"marker": marker, "created": created}
-    rows = tx.execute(_PAGES[include_clustered, marker is not None], parameters).all()
+    rows = _PAGES[include_clustered, marker is not None].all(tx, parameters)
     versions = VersionRows()
-    items = tuple(_read(row, versions) for row in rows[:limit])
+    items = tuple(read(row, versions) for row in rows[:limit])
     return Page(items=items, next_marker=items[-1].id if items and len(rows) > limit else None)
 
 
@@ -200,7 +230,44 @@ def apply(tx: Tx, instance_id: str, event: Event, *, fence: Fence | None = None)
         if operations.newest_unfinished(tx, instance_id) != fence.operation_id:
             raise errors.NotReady(f"Instance {instance_id} has been taken by another operation.")
     _move(tx, instance_id, event, found)
+    usage.moved(tx, instance_id, event, fence)
     return found.task
+
+
+def apply_to_member(tx: Tx, instance_id: str, event: Event, *, fence: Fence) -> None:
+    """Let an operation on a replicated set or a cluster change the task of a member, which has no operation of its own.
+
+    Raises `NotFound`; `NotReady` when somebody has freed or taken the member meanwhile; `Fenced`.
+    """
+    found = _locked(tx, instance_id)
+    operations.check(tx, fence)
+    _move(tx, instance_id, event, found)
+    usage.moved(tx, instance_id, event, fence)
+
+
+def sources(tx: Tx, instance_ids: Sequence[str]) -> dict[str, str | None]:
+    """Return, for those of these instances that are live, the id of the instance that each replicates, or None."""
+    return {row.id: row.slave_of_id for row in tx.execute(_SOURCES, {"ids": sorted(instance_ids)})}
+
+
+def hold_set(tx: Tx, source_id: str) -> tuple[str, ...]:
+    """Return the ids of an instance and of all that replicate it now, in order, and keep others from changing any of them."""
+    return tuple(tx.execute(_SET, {"source": source_id}).scalars())
+
+
+def record_source(tx: Tx, instance_id: str, source_id: str | None, *, fence: Fence) -> None:
+    """Store whom the instance replicates, None for nobody. May run twice. Raises `NotFound`, `Fenced`."""
+    _change(tx, instance_id, fence, {"slave_of_id": source_id})
+
+
+def record_access(tx: Tx, instance_id: str, access: Access, *, fence: Fence) -> None:
+    """Store who may connect. May run twice. Raises `NotFound`, `Fenced`."""
+    _change(tx, instance_id, fence, {"access": _access_text(access)})
+
+
+def record_version(tx: Tx, instance_id: str, version_id: str, *, fence: Fence) -> None:
+    """Store which datastore version the instance runs. May run twice. Raises `NotFound`, `Fenced`."""
+    _change(tx, instance_id, fence, {"datastore_version_id": version_id})
 
 
 def rename(tx: Tx, instance_id: str, name: str) -> None:
@@ -230,6 +297,11 @@ def record_server(  # noqa: PLR0913
     _change(tx, instance_id, fence, {name: value for name, value in values.items() if value is not None})
 
 
+def set_configuration(tx: Tx, instance_id: str, configuration_id: str | None, *, fence: Fence | None = None) -> None:
+    """Store which configuration group is attached; None: none. May run twice. Raises `NotFound`, `Fenced`."""
+    _change(tx, instance_id, fence, {"configuration_id": configuration_id})
+
+
 def record_size(
     tx: Tx,
     instance_id: str,
@@ -244,7 +316,9 @@ def record_size(
     Raises `NotFound`, `Fenced`.
     """
     values = {"flavor_id": flavor_id, "ram_mib": ram_mib, "volume_size": volume_size_gib}
+    old = usage.before(tx, instance_id)
     _change(tx, instance_id, fence, {name: value for name, value in values.items() if value is not None})
+    usage.resized(tx, old, fence)
 
 
 def forget_server(tx: Tx, instance_id: str, *, fence: Fence | None, server_status: ServerStatus | None) -> None:
@@ -277,11 +351,16 @@ def clear_fault(tx: Tx, instance_id: str) -> None:
 
 
 def mark_deleted(tx: Tx, instance_id: str, *, fence: Fence | None) -> None:
-    """Hide the instance for good: the row stays, its key goes. Quota is the caller's. Raises `NotFound` the second time."""
+    """Hide the instance for good: the row stays, its key goes, and that it has modules. Quota is the caller's.
+
+    Raises `NotFound` the second time.
+    """
     found = _locked(tx, instance_id)
     if fence is not None:
         operations.check(tx, fence)
     _move(tx, instance_id, Event.DELETED, found, deleted=True, deleted_at=utcnow(), encrypted_key=None)
+    tx.execute(_FORGET_MODULES, {"wanted": instance_id})
+    usage.moved(tx, instance_id, Event.DELETED, fence)
 
 
 def guest_key(tx: Tx, instance_id: str) -> bytes:
@@ -360,11 +439,14 @@ def _change(tx: Tx, instance_id: str, fence: Fence | None, values: Mapping[str, 
         raise _not_found(instance_id)
 
 
-def _read(row: Row[*tuple[Any, ...]], versions: VersionRows) -> Instance:
+def read(row: Sequence[Any], versions: VersionRows) -> Instance:
+    """Return the instance in a row of `EVERY`."""
     (
         instance_id, name, project_id, task, flavor_id, created, updated, size_gib, volume_type, volume_id, region, access,
-        addresses, port, server_id, server_status, replica_of, cluster_id, configuration_id, status, status_updated, heard_at,
-        agent_version, datastore_version, restarts, used_bytes, total_bytes, fault, fault_details, fault_created, replicas,
+        addresses, port, server_id, server_status, replica_of, cluster_id, configuration_id, configuration_name, status,
+        status_updated, heard_at, agent_version, datastore_version, restarts, used_bytes, total_bytes, fault, fault_details,
+        fault_created, replicas,
+        locality,
     ) = row[:_OWN_COLUMNS]  # fmt: skip
     return Instance(
         id=instance_id,
@@ -398,8 +480,14 @@ def _read(row: Row[*tuple[Any, ...]], versions: VersionRows) -> Instance:
         replica_of=replica_of,
         cluster_id=cluster_id,
         configuration_id=configuration_id,
+        configuration_name=configuration_name,
         replicas=() if not replicas else tuple(sorted(replicas.split(","))),
+        locality=locality,
     )
+
+
+def _access_text(access: Access | None) -> str | None:
+    return None if access is None else json.dumps(asdict(access))
 
 
 @lru_cache(maxsize=4096)

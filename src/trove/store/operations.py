@@ -109,6 +109,7 @@ def insert(tx: Tx, new: NewOperation) -> Operation:
         "args": json.dumps(new.args),
         "secrets": tx.vault.seal(json.dumps(new.secrets).encode()) if new.secrets else None,
         "reserved": json.dumps(new.reserved) if new.reserved else None,
+        "client_ip": new.client_ip,
     }
     tx.execute(sa.insert(operations), row)
     return get(tx, new.id)

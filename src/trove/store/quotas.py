@@ -15,7 +15,7 @@ from trove.core import errors
 from trove.core.operations import UNFINISHED
 from trove.core.quotas import UNLIMITED, Drift, Quota, Resource
 from trove.store.session import Tx
-from trove.store.tables import instances, operations, quota_usages, quotas
+from trove.store.tables import backups, clusters, instances, operations, quota_usages, quotas
 from trove.store.upserts import insert_missing, upsert
 
 
@@ -109,11 +109,13 @@ def recount(tx: Tx, project_id: str, *, repair: bool = True) -> tuple[Drift, ...
 
 
 def projects(tx: Tx, *, limit: int, after: str = "") -> tuple[str, ...]:
-    """Return the ids of projects that have counts or live instances, in their order, beginning behind `after`."""
+    """Return the ids of projects with counts, live instances or backups, in their order, beginning behind `after`."""
     counted = select(quota_usages.c.tenant_id.label("project")).where(quota_usages.c.tenant_id > after)
-    owning = select(instances.c.tenant_id).where(instances.c.tenant_id > after, instances.c.deleted == false())
-    both = counted.union(owning).subquery()
-    return tuple(tx.execute(select(both.c.project).order_by(both.c.project).limit(limit)).scalars())
+    owning = [
+        select(rows.c.tenant_id).where(rows.c.tenant_id > after, rows.c.deleted == false()) for rows in (instances, backups)
+    ]
+    every = counted.union(*owning).subquery()
+    return tuple(tx.execute(select(every.c.project).order_by(every.c.project).limit(limit)).scalars())
 
 
 def _true_usage(tx: Tx, project_id: str) -> dict[Resource, _Usage]:
@@ -124,11 +126,14 @@ def _true_usage(tx: Tx, project_id: str) -> dict[Resource, _Usage]:
     in_use = dict.fromkeys(Resource, 0)
     for resource, total in zip((Resource.INSTANCES, Resource.RAM, Resource.VOLUMES), totals, strict=True):
         in_use[resource] = int(total or 0)
+    kept = select(func.count()).where(backups.c.tenant_id == project_id, backups.c.deleted == false())
+    in_use[Resource.BACKUPS] = int(tx.execute(kept).scalar_one())
     reserved = dict.fromkeys(Resource, 0)
     for made_by_it, held in _reservations(tx, project_id):
         for resource, amount in held.items():
             reserved[resource] += max(0, amount)
-            if made_by_it:
+            # The row of a backup is there as long as the operation that makes it.
+            if made_by_it or resource is Resource.BACKUPS:
                 in_use[resource] -= amount
     return {each: _Usage(in_use=max(0, in_use[each]), reserved=reserved[each]) for each in Resource}
 
@@ -136,9 +141,11 @@ def _true_usage(tx: Tx, project_id: str) -> dict[Resource, _Usage]:
 def _reservations(tx: Tx, project_id: str) -> Iterator[tuple[bool, dict[Resource, int]]]:
     """Yield what each unfinished operation reserved, and whether that is for a live instance which it is still making."""
     rows = tx.execute(
-        select(operations.c.reserved, instances.c.id)
+        select(operations.c.reserved, func.coalesce(instances.c.id, clusters.c.id))
         .select_from(
-            operations.outerjoin(instances, (instances.c.id == operations.c.resource_id) & (instances.c.deleted == false()))
+            operations.outerjoin(
+                instances, (instances.c.id == operations.c.resource_id) & (instances.c.deleted == false())
+            ).outerjoin(clusters, (clusters.c.id == operations.c.resource_id) & (clusters.c.deleted == false()))
         )
         .where(
             operations.c.project_id == project_id,
@@ -148,7 +155,7 @@ def _reservations(tx: Tx, project_id: str) -> Iterator[tuple[bool, dict[Resource
     )
     for text, live in rows:
         held = {Resource(name): amount for name, amount in json.loads(text).items()}
-        # Only the creation of an instance reserves a whole one; the row that it made is not in use before it ends.
+        # Only who makes instances reserves whole ones, alone or for a cluster; these rows are not in use before that ends.
         yield live is not None and held.get(Resource.INSTANCES, 0) > 0, held
 
 

@@ -1,5 +1,7 @@
 """Whether tenants hold the root account of their database server."""
 
+from datetime import datetime
+
 from sqlalchemy import select, update
 
 from trove.core.clock import utcnow
@@ -29,3 +31,10 @@ def enabled(tx: Tx, instance_id: str) -> bool:
 def ever_enabled(tx: Tx, instance_id: str) -> bool:
     """Tell whether root was enabled at any time: the tenant may have changed anything in the server."""
     return tx.execute(select(root_enabled_history.c.id).where(root_enabled_history.c.id == instance_id)).first() is not None
+
+
+def last(tx: Tx, instance_id: str) -> tuple[str, datetime] | None:
+    """Return who enabled root last and when, whether it was disabled since or not; None when it never was."""
+    mine = select(root_enabled_history.c.user, root_enabled_history.c.created).where(root_enabled_history.c.id == instance_id)
+    row = tx.execute(mine).first()
+    return None if row is None else (row[0], row[1])

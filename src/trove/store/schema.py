@@ -66,4 +66,6 @@ def _turn(connection: Connection, dialect: str) -> Iterator[None]:
         finally:
             connection.execute(text("SELECT RELEASE_LOCK(CONCAT(DATABASE(), ':', :name))"), {"name": _LOCK_NAME})
     else:
+        # Alembic commits after each revision unless it sees that a transaction is open, and another process would get in.
+        connection.begin()
         yield

@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from trove.core import errors
+from trove.core.notifications import Publisher
 from trove.store.vault import Vault
 
 P = ParamSpec("P")
@@ -64,12 +65,13 @@ class Tx:
     `claims` are the numbers of claims on operations, by id, that this transaction has found in force and holds locked.
     """
 
-    __slots__ = ("_begun", "claims", "connection", "dialect", "vault", "writable")
+    __slots__ = ("_begun", "claims", "connection", "dialect", "publisher", "vault", "writable")
 
-    def __init__(self, connection: Connection, vault: Vault, dialect: str, *, writable: bool) -> None:
+    def __init__(self, connection: Connection, of: "Database", *, writable: bool) -> None:
         self.connection = connection
-        self.vault = vault
-        self.dialect = dialect
+        self.vault = of.vault
+        self.publisher = of.publisher
+        self.dialect = of.dialect
         self.writable = writable
         self.claims: dict[str, int] = {}
         self._begun = False
@@ -95,11 +97,13 @@ class Tx:
 class Database:
     """The state database behind `url`. Thread-safe. One object a process.
 
-    `sqlite:////abs/path`, `mysql+pymysql://…` (MySQL and MariaDB) or `postgresql+psycopg://…`.
+    `sqlite:////abs/path`, `mysql+pymysql://…` (MySQL and MariaDB) or `postgresql+psycopg://…`. With a `publisher` notifications
+    are stored in its name.
     """
 
-    def __init__(self, url: str, *, vault: Vault, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, vault: Vault, pool_size: int = 10, publisher: Publisher | None = None) -> None:
         self.vault = vault
+        self.publisher = publisher
         self._engine = _engine(make_url(url), pool_size)
         name = self._engine.dialect.name
         self.dialect = "mysql" if name == "mariadb" else name
@@ -128,7 +132,7 @@ class Database:
         self._thread.writing = True
         try:
             with self._connected("BEGIN IMMEDIATE") as connection:
-                yield Tx(connection, self.vault, self.dialect, writable=True)
+                yield Tx(connection, self, writable=True)
                 _commit(connection)
         finally:
             self._thread.writing = False
@@ -139,7 +143,7 @@ class Database:
     def reading(self) -> Iterator[Tx]:
         """Open a transaction for reading only; errors as in `transaction`."""
         with self._connected("BEGIN") as connection:
-            yield Tx(connection, self.vault, self.dialect, writable=False)
+            yield Tx(connection, self, writable=False)
 
     def run(self, fn: Callable[Concatenate[Tx, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call `fn(tx, …)` in a transaction and return its result; repeat it, with jitter, while it meets `Unavailable`.

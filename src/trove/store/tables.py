@@ -132,7 +132,7 @@ instances = _table(
     Column("addresses", LongText),
     Column("port", Integer),
     Column("datastore_version_id", Id, ForeignKey("datastore_versions.id", ondelete="SET NULL"), index=True),
-    Column("configuration_id", Id),
+    Column("configuration_id", Id, index=True),
     Column("slave_of_id", Id, index=True),
     Column("cluster_id", Id, index=True),
     Column("shard_id", Id),
@@ -143,7 +143,11 @@ instances = _table(
     Column("encrypted_key", LongBinary),
     Column("deleted", Boolean, nullable=False),
     Column("deleted_at", UtcDateTime),
+    Column("locality", String(32)),
+    Column("ssl_mode", String(32)),
+    Column("ssl_ref", String(255)),
     Index(LIST_INDEX, "tenant_id", "deleted", "created", "id"),
+    Index(None, "created", "id"),
 )
 
 instance_faults = _table(
@@ -207,6 +211,7 @@ operations = _table(
     Column("secrets", LongBinary),
     Column("lease_until", UtcDateTime),
     Column("reserved", LongText),
+    Column("client_ip", String(64)),
     Index(None, "project_id", "created", "id"),
     Index(None, "resource_id", "created", "id"),
     Index(None, "state", "created", "id"),
@@ -242,6 +247,142 @@ root_enabled_history = _table(
     Column("user", String(255), nullable=False),
     Column("created", UtcDateTime, nullable=False),
     Column("deleted_at", UtcDateTime),
+)
+
+backups = _table(
+    "backups",
+    Column("id", Id, primary_key=True),
+    Column("created", UtcDateTime, nullable=False),
+    Column("updated", UtcDateTime, nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("description", String(255)),
+    Column("tenant_id", String(64), nullable=False),
+    Column("instance_id", Id),
+    Column("datastore_version_id", Id, ForeignKey("datastore_versions.id", ondelete="SET NULL"), index=True),
+    Column("parent_id", Id, index=True),
+    Column("state", String(32), nullable=False),
+    Column("backup_type", String(32), nullable=False),
+    Column("storage_driver", String(32), nullable=False),
+    Column("container", String(255)),
+    Column("location", String(1024)),
+    Column("checksum", String(128)),
+    Column("size_bytes", BigInteger),
+    Column("note", LongText),
+    Column("deleting", Boolean, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    Index(None, "tenant_id", "deleted", "created", "id"),
+    Index(None, "instance_id", "deleted"),
+)
+
+backup_strategies = _table(
+    "backup_strategy",
+    Column("tenant_id", String(64), primary_key=True),
+    Column("instance_id", Id, primary_key=True, server_default=""),
+    Column("backend", String(32), nullable=False),
+    Column("swift_container", String(255), nullable=False),
+)
+
+configurations = _table(
+    "configurations",
+    Column("id", Id, primary_key=True),
+    Column("created", UtcDateTime, nullable=False),
+    Column("updated", UtcDateTime, nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("description", String(255)),
+    Column("tenant_id", String(64), nullable=False),
+    Column("datastore_version_id", Id, ForeignKey("datastore_versions.id", ondelete="SET NULL"), index=True),
+    Column("deleted", Boolean, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    Index(None, "tenant_id", "deleted", "id"),
+)
+
+configuration_parameters = _table(
+    "configuration_parameters",
+    Column("configuration_id", Id, ForeignKey("configurations.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("value", LongText, nullable=False),
+)
+
+datastore_configuration_parameters = _table(
+    "datastore_configuration_parameters",
+    Column("datastore_version_id", Id, ForeignKey("datastore_versions.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("restart_required", Boolean, nullable=False),
+    Column("data_type", String(32), nullable=False),
+    Column("min_size", String(40)),
+    Column("max_size", String(40)),
+)
+
+clusters = _table(
+    "clusters",
+    Column("id", Id, primary_key=True),
+    Column("created", UtcDateTime, nullable=False),
+    Column("updated", UtcDateTime, nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("tenant_id", String(64), nullable=False),
+    Column("task", String(32), nullable=False),
+    Column("datastore_version_id", Id, ForeignKey("datastore_versions.id", ondelete="SET NULL"), index=True),
+    Column("configuration_id", Id, index=True),
+    Column("locality", String(32)),
+    Column("extended_properties", LongText),
+    Column("fault", String(255)),
+    Column("deleted", Boolean, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    Index(None, "tenant_id", "deleted", "created", "id"),
+)
+
+modules = _table(
+    "modules",
+    Column("id", Id, primary_key=True),
+    Column("created", UtcDateTime, nullable=False),
+    Column("updated", UtcDateTime, nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("type", String(255), nullable=False),
+    Column("contents", LongBinary, nullable=False),
+    Column("description", String(255)),
+    Column("tenant_id", String(64)),
+    Column("datastore_id", Id),
+    Column("datastore_version_id", Id),
+    Column("auto_apply", Boolean, nullable=False),
+    Column("visible", Boolean, nullable=False),
+    Column("live_update", Boolean, nullable=False),
+    Column("priority_apply", Boolean, nullable=False),
+    Column("apply_order", Integer, nullable=False),
+    Column("is_admin", Boolean, nullable=False),
+    Column("md5", String(32), nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    Index(None, "tenant_id", "deleted"),
+)
+
+instance_modules = _table(
+    "instance_modules",
+    Column("instance_id", Id, primary_key=True),
+    Column("module_id", Id, primary_key=True, index=True),
+    Column("md5", String(32), nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("updated", UtcDateTime, nullable=False),
+)
+
+# SQLite would give the number of a row that is gone to a new one.
+notifications: "Table[Any]" = Table(
+    "notifications",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("created", UtcDateTime, nullable=False),
+    Column("publisher_id", String(255), nullable=False),
+    Column("event_type", String(64), nullable=False),
+    Column("payload", LongText, nullable=False),
+    sqlite_autoincrement=True,
+    **_MYSQL,
+    **_MARIADB,
+)
+
+notification_periods = _table(
+    "notification_periods",
+    Column("name", String(32), primary_key=True),
+    Column("began", UtcDateTime, nullable=False),
 )
 
 workflow_items = _table(

@@ -9,6 +9,7 @@ from trove.core.operations import Fence, Operation, OperationState
 from trove.operations.booking import commit_reserved
 from trove.operations.catalogue import Kind
 from trove.operations.doors import Doors
+from trove.operations.notifications import lifecycle
 from trove.operations.work import Work
 from trove.store import operations, paths
 from trove.store.session import Tx
@@ -23,7 +24,12 @@ class Endings:
     owner: str
 
     def conclude(self, tx: Tx, work: Work, error: TroveError | None) -> OperationState:
-        """End the operation and record its outcome. Raises `Fenced` when another owns it."""
+        """End the operation, record its outcome and tell of it. Raises `Fenced` when another owns it."""
+        state = self._settle(tx, work, error)
+        lifecycle.ended(tx, work.operation, error)
+        return state
+
+    def _settle(self, tx: Tx, work: Work, error: TroveError | None) -> OperationState:
         kind = self.kinds.get(work.operation.kind)
         if kind is None:
             commit_reserved(tx, work)

@@ -11,7 +11,7 @@ from datetime import datetime
 from trove.core.clock import utcnow
 from trove.core.errors import TroveError
 from trove.operations.doors import Doors
-from trove.operations.reconcile import admissions, guests, leftovers, quotas, rows, runs, servers, tasks
+from trove.operations.reconcile import admissions, clusters, guests, leftovers, quotas, rows, runs, servers, tasks
 from trove.operations.reconcile.round import Memory, ReconcileSettings, Round, survey
 from trove.workflow.locks import Locks
 
@@ -23,6 +23,7 @@ HUNG_AFTER_ROUNDS = 5
 
 FINDINGS: Mapping[str, Callable[[Round], None]] = {
     "operations without a runner": runs.offer,
+    "busy clusters without an operation": clusters.release,
     "busy instances without an operation": tasks.release,
     "servers": servers.compare,
     "guest agents": guests.compare,

@@ -5,7 +5,7 @@ from tests.conformance.cloud.conftest import Form
 from tests.support.clouds import make_spec
 
 from trove.cloud.contract import Leftovers, NicRequest
-from trove.core.errors import CloudError, InvalidInput, NotFound, Unavailable
+from trove.core.errors import CloudError, InvalidInput, NotFound, Unavailable, Unsupported
 from trove.core.ids import new_id
 from trove.core.instances import Access
 from trove.core.status import ServerStatus
@@ -163,3 +163,21 @@ def test_a_server_changes_its_flavor_and_back(form: Form) -> None:
         assert (server.flavor_id, server.status) == (flavor.id, ServerStatus.ACTIVE)
     with pytest.raises(NotFound):
         form.cloud.resize_server(new_id(), new)
+
+
+def test_access_is_opened_anew_on_the_same_address(form: Form) -> None:
+    one = new_id()
+    with pytest.raises(NotFound):
+        form.cloud.update_access(one, Access(), (3306,))
+    port = form.cloud.ensure_port(one, NicRequest(), Access(), (3306,))
+    for access in (Access(is_public=True, allowed_cidrs=("10.0.0.0/8",)), None, None):
+        assert form.cloud.update_access(one, access, (3306,)) == port
+    assert form.cloud.ensure_port(one, NicRequest(), None, (3306,)) == port
+    form.cloud.delete_port(one)
+
+
+def test_a_nic_that_cannot_be_is_refused_before_anything_is_reserved(form: Form) -> None:
+    form.cloud.check_nic(NicRequest())
+    with pytest.raises(Unsupported, match="port-id"):
+        form.cloud.check_nic(NicRequest(port_id=new_id()))
+    assert form.cloud.leftovers().ports == ()

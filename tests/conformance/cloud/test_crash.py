@@ -163,6 +163,31 @@ def test_a_growth_or_a_change_of_flavor_that_died_anywhere_is_completed(place: t
         cloud.close()
 
 
+def test_a_reboot_or_a_rebuild_that_died_anywhere_is_completed(place: tuple[LocalCloudSettings, int | None]) -> None:
+    cloud, one = CloudProcess(place[0], uid=place[1]), new_id()
+    build(cloud, one)
+    data = place[0].state_dir / "volumes" / one / "mount" / "data"
+    eventually((data / "listening").exists, "it listens")
+    (data / "kept").write_text("rows")
+
+    def renew(other: Any) -> None:
+        other.reboot_server(one, timeout_s=20)
+        other.rebuild_server(make_spec(one))
+
+    def loops() -> list[str]:
+        return [line for line in processes_of(place[0].state_dir) if one in line and line.startswith("/bin/sh\0-c")]
+
+    for step in points(100):
+        dying(place, step, renew)
+        cloud.rebuild_server(make_spec(one))
+        assert cloud.reboot_server(one, timeout_s=20).status is ServerStatus.ACTIVE
+        eventually((data / "kept").exists, f"the data are there after a death in step {step}")
+        # A loop forks before it becomes the agent.
+        eventually(lambda: len(loops()) == 1, f"one agent is kept running after a death in step {step}")
+        assert cloud.find_volume(one).attached
+    cloud.close()
+
+
 def test_processes_that_allocate_at_once_get_different_things(place: tuple[LocalCloudSettings, int | None]) -> None:
     clouds = [CloudProcess(place[0], uid=place[1]) for _ in range(3)]
     ids = [[new_id() for _ in range(3)] for _ in clouds]

@@ -18,7 +18,7 @@ from trove.cloud.local import LocalCloud, volumes
 from trove.cloud.local.growth import grow_unmounted
 from trove.cloud.local.locking import locked
 from trove.cloud.local.mounts import is_mounted
-from trove.core.errors import CloudError, Unavailable, Unsupported
+from trove.core.errors import CloudError, InvalidInput, Unavailable
 from trove.core.ids import new_id
 from trove.core.status import ServerStatus
 
@@ -171,9 +171,9 @@ def test_a_server_that_will_not_end_is_killed(local: Form) -> None:
 
 def test_networks_images_and_managers_that_are_not_there_are_told(local: Form) -> None:
     one = new_id()
-    with pytest.raises(Unsupported, match="network"):
+    with pytest.raises(InvalidInput, match="network_id"):
         local.cloud.ensure_port(one, NicRequest(network_id="net"), None, (3306,))
-    with pytest.raises(CloudError, match="is not in"):
+    with pytest.raises(InvalidInput, match="is not in"):
         local.cloud.ensure_port(one, NicRequest(ip_address="10.0.0.1"), None, (3306,))
     local.cloud.ensure_port(one, NicRequest(), None, (3306,))
     with pytest.raises(CloudError, match=r"ubuntu.*host"):

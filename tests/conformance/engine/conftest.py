@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.engines import EVERYTHING
 from tests.support.guests import Machine, Worker, machine, machines_directory, make_template
 
 from trove.datastores import registry
@@ -31,7 +32,7 @@ def templates(machines: Path) -> Callable[[str], Path]:
     return template
 
 
-@pytest.fixture(params=registry.managers())
+@pytest.fixture(params=[manager for manager in registry.managers() if manager != EVERYTHING])
 def spec(request: pytest.FixtureRequest) -> Spec:
     return registry.spec(request.param)
 

@@ -16,7 +16,7 @@ from trove.core.errors import GuestError, InvalidInput
 from trove.core.ids import new_id
 from trove.core.status import ServiceStatus
 from trove.datastores.mariadb import collations, naming, spec
-from trove.datastores.mariadb.driver import LONGEST_LOG
+from trove.datastores.mariadb.logs import LONGEST_LOG
 
 Server = tuple[Machine, Worker]
 

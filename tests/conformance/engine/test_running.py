@@ -10,7 +10,7 @@ from tests.support.guests import Machine, Worker, marked_processes, wait_for
 
 from trove.core.errors import GuestError
 from trove.core.status import ServiceStatus
-from trove.datastores.contract import Spec
+from trove.datastores.contract import Facet, Spec
 
 
 def test_prepare_makes_a_server_that_answers(worker: Worker, guest: Machine, config: str, spec: Spec) -> None:
@@ -101,14 +101,24 @@ def test_a_number_used_by_another_process_is_not_believed(guest: Machine, config
 
 
 def test_a_broken_configuration_fails_with_the_servers_words(worker: Worker, config: str) -> None:
-    worker.call("prepare", config)
-    worker.call("driver.stop", timeout_s=30)
-    worker.call("driver.write_config", config + "\nno_such_option_at_all = 1\n")
     with pytest.raises(GuestError, match=r"no.such.option.at.all"):
-        worker.call("driver.start")
+        worker.call("prepare", config + "\nno_such_option_at_all = 1\n")
     assert worker.call("host.server_pid") is None
     worker.call("driver.write_config", config)
     worker.call("driver.start")
+
+
+def test_a_server_is_not_lost_to_a_broken_configuration(worker: Worker, config: str, spec: Spec) -> None:
+    if Facet.CONFIGURATION not in spec.facets:
+        return
+    worker.call("prepare", config)
+    worker.call("driver.stop", timeout_s=30)
+    worker.call("driver.write_config", config + "\nno_such_option_at_all = 1\n")
+    worker.call("driver.start")
+    assert worker.call("driver.probe") is ServiceStatus.HEALTHY
+    assert "option" in worker.call("driver.refused_config")
+    worker.call("driver.write_config", config)
+    assert worker.call("driver.refused_config") is None
 
 
 def test_a_taken_port_is_named(worker: Worker, guest: Machine, config: str, spec: Spec) -> None:

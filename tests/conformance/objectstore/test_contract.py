@@ -17,6 +17,9 @@ from trove.core.errors import InvalidInput, NotFound, Unavailable
 from trove.objectstore.contract import ObjectStore
 from trove.objectstore.file import FileObjectStore
 from trove.objectstore.memory import MemoryObjectStore
+from trove.objectstore.signing import Signer
+
+SIGNER = Signer(b"k" * 32, "http://127.0.0.1:8780")
 
 NAMES = [
     "a",
@@ -45,7 +48,7 @@ def root() -> Iterator[Path]:
 
 @pytest.fixture(params=["memory", "file"])
 def store(request: pytest.FixtureRequest, root: Path) -> ObjectStore:
-    return MemoryObjectStore() if request.param == "memory" else FileObjectStore(root)
+    return MemoryObjectStore() if request.param == "memory" else FileObjectStore(root, SIGNER)
 
 
 def read(store: ObjectStore, container: str, name: str) -> bytes:
@@ -164,7 +167,7 @@ def files_of(root: Path) -> list[Path]:
 
 
 def test_the_file_store_keeps_nothing_it_does_not_need(root: Path) -> None:
-    store = FileObjectStore(root)
+    store = FileObjectStore(root, SIGNER)
     for number in range(5):
         store.put("c", "n", [bytes([number])])
     assert len(files_of(root)) == 2
@@ -173,7 +176,7 @@ def test_the_file_store_keeps_nothing_it_does_not_need(root: Path) -> None:
 
 
 def test_the_file_store_is_private_and_stays_inside(root: Path) -> None:
-    store = FileObjectStore(root)
+    store = FileObjectStore(root, SIGNER)
     for name in NAMES:
         store.put("..", name, [b"x"])
     assert list(root.parent.iterdir()) == [root]
@@ -189,14 +192,14 @@ def test_a_killed_writer_leaves_nothing_visible_and_is_swept_away(root: Path) ->
         "def hook(event, args):\n"
         "    if event in ('os.rename', 'os.mkdir', 'os.remove', 'fcntl.flock', 'open') and next(number) == int(sys.argv[2]):\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "store = FileObjectStore(pathlib.Path(sys.argv[1]))\n"
+        "store = FileObjectStore(pathlib.Path(sys.argv[1]), None)\n"
         "sys.addaudithook(hook)\n"
         "store.put('c', 'n', [b'new' * 1000])\n"
     )
-    FileObjectStore(root).put("c", "n", [b"old"])
+    FileObjectStore(root, SIGNER).put("c", "n", [b"old"])
     for point in itertools.count():
         ended = subprocess.run([sys.executable, "-c", script, str(root), str(point)], check=False).returncode
-        fresh = FileObjectStore(root)
+        fresh = FileObjectStore(root, SIGNER)
         assert read(fresh, "c", "n") in {b"old", b"new" * 1000}
         fresh.put("c", "n", [b"old"])
         assert len(files_of(root)) == 2
@@ -209,4 +212,4 @@ def test_a_killed_writer_leaves_nothing_visible_and_is_swept_away(root: Path) ->
 def test_a_store_that_cannot_be_written_is_unavailable(root: Path) -> None:
     root.write_text("not a directory")
     with pytest.raises(Unavailable, match="cannot write"):
-        FileObjectStore(root).put("c", "n", [b"x"])
+        FileObjectStore(root, SIGNER).put("c", "n", [b"x"])

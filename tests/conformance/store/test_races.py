@@ -20,6 +20,7 @@ from trove.core.instances import Heartbeat, Instance
 from trove.core.operations import Operation, OperationState
 from trove.core.quotas import Resource
 from trove.core.status import ServerStatus, ServiceStatus, Task
+from trove.objectstore.memory import MemoryObjectStore
 from trove.operations.catalogue import KINDS
 from trove.operations.doors import Doors, Settings
 from trove.operations.instance import create, delete, reset_status, restart
@@ -44,6 +45,7 @@ def doors(database: Database) -> Iterator[Doors]:
         cloud=MemoryCloud(),
         bus=bus,
         admission=MemoryAdmission(),
+        objects=MemoryObjectStore(),
         announcer=RecordedAnnouncer(),
         settings=Settings(),
     )

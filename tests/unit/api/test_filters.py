@@ -3,7 +3,7 @@ import json
 import pytest
 
 from trove.api import faults
-from trove.api.filters import basicauth, faultwrapper, identity, ratelimit, request_id
+from trove.api.filters import basicauth, faultwrapper, identity, request_id
 from trove.core import trail
 from trove.core.callers import Caller
 
@@ -173,15 +173,3 @@ def test_the_memory_of_failures_is_bounded(monkeypatch):
     for number in range(10):
         throttle.failed((str(number), ""))
     assert len(throttle._failures) == 3
-
-
-def test_buckets_empty_and_refill(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(ratelimit.time, "monotonic", lambda: now[0])
-    buckets = ratelimit.Buckets({"GET": 60, "POST": 0})
-    assert [buckets.take("p", "GET") for _ in range(60)] == [0] * 60
-    assert buckets.take("p", "GET") == pytest.approx(1)
-    assert buckets.take("other", "GET") == buckets.take("p", "POST") == buckets.take("p", "PATCH") == 0
-    now[0] += 2
-    assert buckets.remaining("p", "GET") == 2
-    assert buckets.take("p", "GET") == 0

@@ -5,6 +5,8 @@ import pytest
 from trove.api import query
 from trove.api.handlers.databases import name_marker, quoted
 from trove.api.links import Links, base_url
+from trove.api.schemas.scalars import QUERY_FLAG, QUERY_UUID, paged
+from trove.api.schemas.validation import Validator
 from trove.core.errors import InvalidInput
 
 
@@ -57,3 +59,49 @@ def test_a_name_that_looks_encoded_survives_a_client_that_encodes():
 )
 def test_base_url(environ, public, base):
     assert base_url(environ, public) == base
+
+
+FLAGS = Validator(paged(deep=QUERY_FLAG, owner=QUERY_UUID))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"deep": text} for text in ("", "true", "True", "TRUE", "false", "False", "0", "1", "yes", "No")]
+    + [
+        {"limit": "0"},
+        {"limit": ""},
+        {"marker": "any@%"},
+        {"owner": ""},
+        {"owner": "A1111111-2222-4333-8444-555555555555"},
+        {"x": "\x7f"},
+    ],
+)
+def test_what_clients_send_is_taken(given):
+    FLAGS.check_query(given)
+    query.flag(given, "deep")
+    query.limit(given, 20)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"deep": "maybe"}, "query parameter deep 'maybe' is not true or false"),
+        ({"deep": "01"}, "deep"),
+        ({"limit": "-1"}, "query parameter limit '-1' is not a whole number of 0 or more"),
+        ({"limit": "1\n"}, "limit"),
+        ({"owner": "me"}, "query parameter owner 'me' is not a UUID"),
+        ({"owner": "me", "limit": "x"}, "owner.*limit|limit.*owner"),
+    ],
+)
+def test_what_makes_no_sense_is_named(given, says):
+    with pytest.raises(InvalidInput, match=says):
+        FLAGS.check_query(given)
+
+
+def test_a_page_has_its_link_twice_and_the_last_has_none():
+    links = Links("https://h/db", "p", "/p/instances.xml", {"include_clustered": "False", "marker": "old", "limit": "9"})
+    page = links.page("instances", [1], "m&x", 1)
+    assert page["links"] == page["instances_links"]
+    href = page["links"][0]["href"]
+    assert href == "https://h/db/v1.0/p/instances.xml?include_clustered=False&marker=m%26x&limit=1"
+    assert links.page("instances", [1], None, 1) == {"instances": [1]}

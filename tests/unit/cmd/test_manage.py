@@ -14,6 +14,7 @@ from trove.cmd import logs, wiring
 from trove.cmd.manage import main
 from trove.config import opts
 from trove.core.quotas import Resource
+from trove.objectstore.memory import MemoryObjectStore
 from trove.operations.doors import Doors
 from trove.operations.instance import create
 from trove.store import quotas
@@ -72,6 +73,7 @@ def booked(conf_file: Path) -> str:
         cloud=MemoryCloud(),
         bus=bus,
         admission=wiring.admission(base),
+        objects=MemoryObjectStore(),
         announcer=Announcer(),
         settings=wiring.settings(conf),
     )
@@ -104,6 +106,12 @@ def test_the_schema_does_not_go_back(refused: Callable[..., tuple[int, str]]):
     code, words = refused("db_downgrade")
     assert code == 1
     assert "backup" in words
+
+
+def test_nothing_is_dropped(refused: Callable[..., tuple[int, str]]):
+    code, words = refused("db_recreate")
+    assert code == 1
+    assert "not dropped" in words
 
 
 def test_a_datastore_is_offered_by_one_command(run: Run, ready: None):

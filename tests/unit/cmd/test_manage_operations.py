@@ -20,6 +20,7 @@ from trove.cmd.manage import main
 from trove.config import opts
 from trove.core.errors import CloudError, Fenced
 from trove.core.operations import Operation, OperationState
+from trove.objectstore.memory import MemoryObjectStore
 from trove.operations.doors import Doors
 from trove.operations.instance import create, delete
 from trove.operations.work import Work
@@ -53,6 +54,7 @@ def doors(conf_file: Path, manage: Manage) -> Iterator[Doors]:
         cloud=MemoryCloud(),
         bus=bus,
         admission=wiring.admission(base),
+        objects=MemoryObjectStore(),
         announcer=RecordedAnnouncer(),
         settings=wiring.settings(conf),
     )

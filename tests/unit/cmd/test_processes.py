@@ -8,10 +8,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from tests.support.services import children, listens, log_of, process, service
 from tests.support.world import until
 
 from trove.bus import embedded
@@ -19,61 +19,11 @@ from trove.cmd import manage
 from trove.cmd.notify import Listener
 
 SERVICES = ("api", "taskmanager", "conductor")
-
-SLOW_PASTE = """
-[app:trove]
-paste.app_factory = slow:factory
-"""
-SLOW_APP = """
-import time
-def factory(global_conf):
-    def app(environ, start_response):
-        open(environ["PATH_INFO"], "w").close()
-        time.sleep(1.0)
-        start_response("200 OK", [("Content-Length", "4")])
-        return [b"done"]
-    return app
-"""
-
-
-@contextmanager
-def process(words: list[str], log: Path, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("ab") as file:
-        child = subprocess.Popen(words, stdout=file, stderr=file, env={**os.environ, **environment}, start_new_session=True)
-    try:
-        yield child
-    finally:
-        # The whole session: an API of several processes may have left some behind.
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-
-
-@pytest.fixture
-def bus(tmp_path: Path) -> Iterator[None]:
-    server = embedded.prepare(tmp_path / "bus", control_password="pw")
-    with process(list(server.argv), tmp_path / "bus.log"):
-        until(server.socket_path.exists, what="the bus")
-        yield
-
-
-@pytest.fixture
-def stack(conf_file: Path, free_port: int) -> Path:
-    text = conf_file.read_text().replace(
-        "[database]", f"bind_host = 127.0.0.1\nbind_port = {free_port}\ntrove_api_workers = 1\n[database]", 1
-    )
-    conf_file.write_text(text)
-    assert manage.main([f"--config-file={conf_file}", "db", "upgrade"]) == 0
-    (conf_file.parent / "api-paste.ini").write_text(SLOW_PASTE)
-    (conf_file.parent / "slow.py").write_text(SLOW_APP)
-    return conf_file
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+ANSWER_TO_SIGHUP = {
+    "api": "trove-api was reloaded",
+    "taskmanager": "Logging was configured again",
+    "conductor": "Logging was configured again",
+}
 
 
 class Told:
@@ -100,28 +50,12 @@ def told(tmp_path: Path) -> Iterator[Told]:
     listening.close()
 
 
-@contextmanager
-def service(name: str, conf_file: Path, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
-    words = [sys.executable, "-m", f"trove.cmd.{name}", f"--config-file={conf_file}"]
-    with process(words, conf_file.parent / f"{name}.log", PYTHONPATH=str(conf_file.parent), **environment) as child:
-        yield child
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def log_of(name: str, conf_file: Path) -> str:
-    return (conf_file.parent / f"{name}.log").read_text()
-
-
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_comes_up_rereads_and_stops(name: str, stack: Path, bus: None):
     with service(name, stack) as child:
         until(lambda: f"trove-{name} is ready" in log_of(name, stack), what="readiness")
         child.send_signal(signal.SIGHUP)
-        until(lambda: "Logging was configured again" in log_of(name, stack), what="the answer to SIGHUP")
+        until(lambda: ANSWER_TO_SIGHUP[name] in log_of(name, stack), what="the answer to SIGHUP")
         child.terminate()
         assert child.wait(20) == 0
     assert "Traceback" not in log_of(name, stack)
@@ -190,8 +124,8 @@ def test_an_api_process_that_dies_is_replaced(stack: Path, bus: None):
     stack.write_text(stack.read_text().replace("trove_api_workers = 1", "trove_api_workers = 2"))
     with service("api", stack) as child:
         until(lambda: log_of("api", stack).count("is ready") == 2, what="readiness")
-        children = _children(child.pid)
-        os.kill(int(children[0]), signal.SIGKILL)
+        pids = children(child.pid)
+        os.kill(int(pids[0]), signal.SIGKILL)
         until(lambda: log_of("api", stack).count("is ready") == 3, what="the replacement")
         child.terminate()
         assert child.wait(20) == 0
@@ -229,11 +163,11 @@ def test_an_api_process_that_hangs_is_killed_and_replaced(stack: Path, bus: None
     stack.write_text(stack.read_text().replace("trove_api_workers = 1", "trove_api_workers = 2"))
     with service("api", stack, NOTIFY_SOCKET=told.address, WATCHDOG_USEC="2000000") as child:
         until(lambda: told.by(child.pid, "READY=1") == 1, what="readiness")
-        children = _children(child.pid)
-        os.kill(int(children[1]), signal.SIGSTOP)
+        pids = children(child.pid)
+        os.kill(int(pids[1]), signal.SIGSTOP)
         until(lambda: log_of("api", stack).count("is ready") == 3, what="the replacement")
-        assert f"API process {children[1]} gave no sign of life" in log_of("api", stack)
-        assert Path(f"/proc/{children[0]}").exists()
+        assert f"API process {pids[1]} gave no sign of life" in log_of("api", stack)
+        assert Path(f"/proc/{pids[0]}").exists()
         child.terminate()
         assert child.wait(20) == 0
 
@@ -241,7 +175,7 @@ def test_an_api_process_that_hangs_is_killed_and_replaced(stack: Path, bus: None
 def test_a_signal_while_the_api_still_forks_ends_all_of_it(stack: Path, bus: None):
     stack.write_text(stack.read_text().replace("trove_api_workers = 1", "trove_api_workers = 2"))
     with service("api", stack) as child:
-        until(lambda: _children(child.pid), what="a first process")
+        until(lambda: children(child.pid), what="a first process")
         child.terminate()
         assert child.wait(20) == 0
 
@@ -254,7 +188,3 @@ def test_a_port_that_is_taken_is_said_in_a_line(stack: Path, free_port: int):
             assert child.wait(20) == 1
     (line,) = log_of("api", stack).splitlines()
     assert str(free_port) in line
-
-
-def _children(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

@@ -22,7 +22,7 @@ def read(unit: Path) -> configparser.RawConfigParser:
 
 def test_each_service_has_one() -> None:
     names = {unit.stem.rstrip("@") for unit in UNITS}
-    assert names == {"trove-api", "trove-conductor", "trove-taskmanager", "trove-guestagent"}
+    assert names == {"trove-api", "trove-conductor", "trove-objectstore", "trove-taskmanager", "trove-guestagent"}
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     for unit in UNITS:
         program = read(unit)["Service"]["ExecStart"].split()[0]
@@ -37,6 +37,10 @@ def test_what_hangs_is_killed_for_certain_and_comes_back(unit: Path) -> None:
     # A process that was stopped by a signal hears no other one.
     assert service["WatchdogSignal"] == "SIGKILL"
     assert service["Restart"] == "always"
+
+
+def test_the_api_can_be_reloaded() -> None:
+    assert read(ROOT / "contrib" / "systemd" / "trove-api.service")["Service"]["ExecReload"] == "/bin/kill -HUP $MAINPID"
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)

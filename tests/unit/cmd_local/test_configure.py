@@ -25,7 +25,7 @@ def layout(tmp_path: Path) -> Layout:
     return made
 
 
-def test_an_embedded_stack_runs_four_services_bus_first(layout: Layout) -> None:
+def test_an_embedded_stack_runs_five_services_bus_first(layout: Layout) -> None:
     configure(layout, StackSettings(port=9001))
     assert tuple(service.name for service in read_services(layout)) == SERVICES
     conf = read(layout)

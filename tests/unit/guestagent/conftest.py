@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ class SleepDriver:
         self.host = host
         self.config: str | None = None
         self.refuse: str | None = None
+        self.refused: str | None = None
         self.starts = 0
         self.tended = 0
 
@@ -52,6 +53,13 @@ class SleepDriver:
 
     def write_config(self, config: str) -> None:
         self.config = config
+
+    def apply_config(self, config: str, *, at_restart: Collection[str]) -> bool:
+        self.config = config
+        return bool(at_restart)
+
+    def refused_config(self) -> str | None:
+        return self.refused
 
     def wipe(self) -> None:
         self.stop(timeout_s=1)

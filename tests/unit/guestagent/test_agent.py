@@ -1,5 +1,6 @@
 """The agent on the memory bus: methods, reports, and what it refuses."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -239,3 +240,33 @@ def test_a_prepare_without_a_configuration_fails_by_name(caller: GuestCaller, sa
     caller.start_job("create", "prepare", {})
     report = wait_for(lambda: [message for message in said("report_job") if message.args["state"] == "FAILED"], "the end")[0]
     assert "'config'" in str(report.args["error"])
+
+
+def test_a_stopped_server_stays_stopped_until_it_is_started(caller: GuestCaller, said: Said, door: Driver) -> None:
+    def done(name: str) -> None:
+        wait_for(
+            lambda: [each for each in said("report_job") if (each.args["name"], each.args["state"]) == (name, "DONE")], name
+        )
+
+    caller.start_job("create", "prepare", {"config": "c"})
+    done("create")
+    caller.start_job("stop", "stop", {})
+    done("stop")
+    wait_for(lambda: said("heartbeat")[-1].args["status"] == "shutdown", "the stop")
+    with pytest.raises(GuestError, match="does not run"):
+        caller.get_diagnostics()
+    assert door.starts == 1
+    for name in ("start", "again"):
+        caller.start_job(name, "start", {})
+        done(name)
+    assert door.starts == 2
+    told = caller.get_diagnostics()
+    assert set(told) == {"version", "threads", "fdSize", "vmSize", "vmPeak", "vmRss", "vmHwm"}
+    assert (told["version"], told["threads"]) == ("1.2.3", 1)
+
+
+def test_hardware_is_told_without_a_server(caller: GuestCaller) -> None:
+    told = caller.get_hwinfo()
+    assert set(told) == {"mem_total", "num_cpus"}
+    assert 0 < int(str(told["mem_total"])) <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024
+    assert 1 <= int(str(told["num_cpus"])) <= (os.cpu_count() or 1)

@@ -100,6 +100,34 @@ def test_a_failed_job_is_tried_anew(jobs: Jobs, works: Works) -> None:
     wait_for(lambda: state(jobs, "one") == DONE, "the second try")
 
 
+def test_a_cancelled_job_stops_at_its_next_word_and_is_not_tried_anew(host: SandboxedHost) -> None:
+    told, go_on = threading.Event(), threading.Event()
+
+    def slow(_args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
+        progress("begun", 1)
+        told.set()
+        assert go_on.wait(30)
+        progress("half done", 50)
+        raise AssertionError("it went on")
+
+    jobs = Jobs(host, {"slow": slow}, changed=lambda: None)
+    jobs.start("a", "slow", {"password": "s"})
+    assert told.wait(30)
+    assert not jobs.cancel("a")
+    go_on.set()
+    wait_for(lambda: jobs.cancel("a"), "the end of the job")
+    for late in ("a", "b"):
+        assert jobs.cancel(late)
+        jobs.start(late, "slow", {})
+    again = Jobs(host, {"slow": slow}, changed=lambda: None)
+    again.resume()
+    for one in (jobs, again):
+        assert {(job.name, job.state, job.error) for job in one.all()} == {(each, "FAILED", "Cancelled.") for each in "ab"}
+        assert all(job.args == {} for job in one.all())
+    with pytest.raises(InvalidInput):
+        jobs.cancel("../x")
+
+
 def test_what_was_cut_off_is_done_after_a_restart_in_order(host: SandboxedHost, works: Works, jobs: Jobs) -> None:
     works.gate.clear()
     jobs.start("b-first", "good", {"n": 1})

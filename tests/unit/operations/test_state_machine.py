@@ -23,10 +23,24 @@ from tests.support.world import CALLER, request
 from trove.core.errors import CloudBusy, CloudError, TroveError, Unavailable
 from trove.core.operations import Operation
 from trove.core.quotas import Resource
-from trove.operations.instance import create, delete, rename, reset_status, resize_flavor, resize_volume, restart
+from trove.operations.backup import create as back_up
+from trove.operations.backup import delete as delete_backup
+from trove.operations.instance import (
+    create,
+    delete,
+    migrate,
+    reboot,
+    rebuild,
+    rename,
+    reset_status,
+    resize_flavor,
+    resize_volume,
+    restart,
+    stop,
+)
 from trove.operations.operation import cancel
 from trove.operations.reconcile.round import ReconcileSettings
-from trove.store import instances, operations, quotas
+from trove.store import backups, instances, operations, quotas
 from trove.taskmanager.keeper import Policy
 from trove.taskmanager.reconciler import Reconciler
 
@@ -42,6 +56,9 @@ PATIENCE_S = 400.0
 VERBS = (
     "grow_volume",
     "resize_server",
+    "reboot_server",
+    "rebuild_server",
+    "migrate_server",
     "ensure_port",
     "ensure_volume",
     "ensure_server",
@@ -62,10 +79,13 @@ some = st.integers(min_value=0, max_value=23)
 HAPPENINGS = (
     *("go_on", "deliver") * 4,
     *("create", "delete", "restart", "kill", "freeze", "thaw", "start_task_manager", "let_time_pass") * 2,
-    *("grow", "resize"),
+    *("grow", "resize", "stop", "reboot", "rebuild", "migrate"),
+    *("back_up",) * 2,
+    "delete_backup",
     *("rename", "reset_status", "cancel", "change_quota", "reconcile"),
     *("fail_the_cloud", "lose_a_server", "disturb_a_message", "change_guests"),
 )
+CREATIONS = frozenset({create.KIND, back_up.KIND})
 STEPS = (0, 1, 2, 3, 5, 8, 13, 21)
 
 
@@ -118,6 +138,29 @@ class Service(RuleBasedStateMachine):
 
     def resize(self, number: int) -> None:
         self.ask(number, lambda each: resize_flavor.start(self.here.doors, CALLER, each, str(1 + number % 4)))
+
+    def stop(self, number: int) -> None:
+        self.ask(number, lambda each: stop.start(self.here.doors, CALLER, each))
+
+    def reboot(self, number: int) -> None:
+        self.ask(number, lambda each: reboot.start(self.here.doors, CALLER, each))
+
+    def rebuild(self, number: int) -> None:
+        self.ask(number, lambda each: rebuild.start(self.here.doors, CALLER, each, "host"))
+
+    def migrate(self, number: int) -> None:
+        self.ask(number, lambda each: migrate.start(self.here.doors, CALLER, each, None))
+
+    def back_up(self, number: int) -> None:
+        wanted = {"name": f"b{number}", "incremental": number % 2 == 0}
+        self.ask(number, lambda each: back_up.start(self.here.doors, CALLER, back_up.CreateBackup(instance_id=each, **wanted)))
+
+    def delete_backup(self, number: int) -> None:
+        with self.here.store.reading() as tx:
+            there = sorted(backups.live_ids(tx), key=lambda each: backups.get(tx, each).created)
+        if there:
+            with suppress(TroveError):
+                delete_backup.start(self.here.doors, CALLER, there[number % len(there)])
 
     def rename(self, number: int) -> None:
         self.ask(number, lambda each: rename.start(self.here.doors, CALLER, each, f"renamed{number}"))
@@ -195,7 +238,7 @@ class Service(RuleBasedStateMachine):
             self.here.lose_message()
 
     def change_guests(self, number: int) -> None:
-        kind = ("prepare", "restart")[number % 2]
+        kind = ("prepare", "restart", "start", "stop")[number % 4]
         self.here.script.silent.discard(kind)
         self.here.script.failing.pop(kind, None)
         if number % 3 == 0:
@@ -230,8 +273,9 @@ class Service(RuleBasedStateMachine):
                     owed[resource] += amount
             for operation in operations.unfinished(tx, limit=99):
                 # What is created is in the rows already.
-                for name, amount in operation.reserved.items() if operation.kind != create.KIND else ():
+                for name, amount in operation.reserved.items() if operation.kind not in CREATIONS else ():
                     owed[Resource(name)] += max(0, amount)
+            owed[Resource.BACKUPS] = len(backups.live_ids(tx))
             counted = {each.resource: each.in_use + each.reserved for each in quotas.limits_of(tx, CALLER.project_id, {})}
         assert counted == owed
 
@@ -309,6 +353,13 @@ class Service(RuleBasedStateMachine):
             self.reconciler.round()
         assert problems(self.here) == []
         assert self.live() == frozenset()
+        with self.here.store.reading() as tx:
+            kept = sorted(backups.live_ids(tx))
+        for backup_id in kept:
+            with suppress(TroveError):
+                delete_backup.start(self.here.doors, CALLER, backup_id)
+        self.settle()
+        assert self.here.objects._objects == {}
         left = self.here.cloud.leftovers()
         assert (left.servers, left.volumes, left.ports, self.here.admission.admitted) == ((), (), (), set())
 

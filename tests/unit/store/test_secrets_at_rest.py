@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.support.rows import add_instance, add_operation, add_version
 
-from trove.store import operations, schema
+from trove.store import configurations, datastores, operations, schema
 from trove.store.session import Database
 from trove.store.vault import Vault
 
@@ -19,6 +19,11 @@ def test_no_file_of_the_database_holds_a_password_or_a_guest_key(tmp_path: Path)
     operation = add_operation(database, secrets={"users": [{"name": "u", "password": PASSWORD}]})
     claimed, _ = database.run(operations.claim, operation.id, owner="a")
     assert claimed.secrets == {"users": [{"name": "u", "password": PASSWORD}]}
+    hidden = {"admin_password": PASSWORD, "max_connections": 10}
+    with database.transaction() as tx:
+        version_id = datastores.get(tx, "mariadb").versions[0].id
+        group = configurations.insert(tx, project_id="p", name="g", description=None, version_id=version_id, values=hidden)
+        assert group.values == hidden
     files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     database.close()
     files |= {path.name: path.read_bytes() for path in tmp_path.iterdir()}

@@ -244,4 +244,5 @@ def test_finished_operations_go_in_bounded_batches_and_unfinished_ones_stay(here
 
 
 def test_every_kind_is_named_after_its_resource_and_verb():
-    assert all(kind.split(".")[0] == "instance" and len(kind.split(".")) == 2 for kind in KINDS)
+    nouns = {"backup", "cluster", "instance", "module"}
+    assert all(kind.split(".")[0] in nouns and len(kind.split(".")) == 2 for kind in KINDS)

@@ -84,6 +84,7 @@ def with_caller(app: App, policy: Policy) -> App:
             request_id=environ.get(REQUEST_ID, ""),
             roles=roles,
             is_admin=policy.is_admin(roles),
+            client_ip=environ.get("REMOTE_ADDR", "")[:64],
         )
         environ[POLICY] = policy
         return app(environ, start_response)

@@ -1,15 +1,15 @@
 """Datastores and their versions."""
 
-from typing import NoReturn
-
 from trove.api.request import Request
 from trove.api.views import datastores as views
 from trove.api.views.flavors import flavor as flavor_view
 from trove.core.datastores import Datastore, DatastoreVersion
-from trove.core.errors import NotFound, Unsupported
+from trove.core.errors import NotFound
 from trove.core.ids import is_id
 from trove.core.json import JSON
-from trove.store import datastores
+from trove.operations.datastore import delete as delete_datastore
+from trove.store import datastores, offers
+from trove.store.offers import Offer
 
 
 def index(request: Request) -> JSON:
@@ -43,28 +43,29 @@ def version_by_id(request: Request) -> JSON:
     return {"version": views.version(_version_by_id(request), request.links, is_admin=request.caller.is_admin)}
 
 
+def delete(request: Request) -> None:
+    """Remove a datastore that has no versions."""
+    delete_datastore.start(request.doors, request.caller, request.path["datastore"])
+
+
 def flavors(request: Request) -> JSON:
-    """List the flavors a version may use: all of them."""
-    _version(request)
-    return {"flavors": [flavor_view(each, request.links) for each in request.flavors.all()]}
+    """List the flavors a version may use: those bound to it, or all."""
+    bound = _bound(request, Offer.FLAVOR)
+    found = [each for each in request.flavors.all() if bound is None or each.id in bound]
+    return {"flavors": [flavor_view(each, request.links) for each in found]}
 
 
 def volume_types(request: Request) -> JSON:
-    """List the volume types a version may use: all of them."""
-    _version(request)
-    return {"volume_types": [views.volume_type(name) for name in request.doors.cloud.volume_types()]}
+    """List the volume types a version may use: those bound to it, or all."""
+    bound = _bound(request, Offer.VOLUME_TYPE)
+    found = [name for name in request.doors.cloud.volume_types() if bound is None or name in bound]
+    return {"volume_types": [views.volume_type(name) for name in found]}
 
 
-def parameters(request: Request) -> NoReturn:
-    """Refuse for now, after the version was found."""
-    _version(request)
-    raise _no_parameters()
-
-
-def parameters_by_id(request: Request) -> NoReturn:
-    """Refuse for now, after the version was found by its id."""
-    _version_by_id(request)
-    raise _no_parameters()
+def _bound(request: Request, offer: Offer) -> frozenset[str] | None:
+    """Return what is bound to the version, None when nothing is."""
+    with request.doors.database.reading() as tx:
+        return offers.of_version(tx, _version(request).id).get(offer)
 
 
 def _datastore(request: Request) -> Datastore:
@@ -83,7 +84,3 @@ def _version_by_id(request: Request) -> DatastoreVersion:
         raise NotFound(f"Datastore version {text[:100]} not found.")
     with request.doors.database.reading() as tx:
         return datastores.version_by_id(tx, text.lower())
-
-
-def _no_parameters() -> Unsupported:
-    return Unsupported("Configuration parameters are not available in this version of the service.")

@@ -1,78 +1,74 @@
-"""Instances: create, list, show, rename, delete, and their actions."""
+"""Instances: create, list, show, change, delete."""
 
 from collections.abc import Mapping
 from datetime import timedelta
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from typing import Any
 
 from trove.api import query
+from trove.api.handlers import instance_bodies as bodies
 from trove.api.handlers.databases import databases_of
 from trove.api.handlers.users import users_of
 from trove.api.request import Request
+from trove.api.settling import settle
 from trove.api.views import instances as views
 from trove.cloud.contract import NicRequest
 from trove.core.clock import utcnow
-from trove.core.errors import InvalidInput, Unsupported
-from trove.core.instances import Access
+from trove.core.errors import InvalidInput, NotFound
+from trove.core.ids import is_id
+from trove.core.instances import Access, Instance
 from trove.core.json import JSON
+from trove.operations.instance import attach_configuration, detach_configuration, replicate, update_access, upgrade
 from trove.operations.instance import create as create_instance
 from trove.operations.instance import delete as delete_instance
+from trove.operations.instance import detach as detach_replica
 from trove.operations.instance import rename as rename_instance
-from trove.operations.instance import reset_status as reset_instance
-from trove.operations.instance import resize_flavor, resize_volume
-from trove.operations.instance import restart as restart_instance
+from trove.operations.root.enable import generate_password
 from trove.operations.sight import instance_of
 from trove.store import instances
 
-NOT_YET: Mapping[str, str] = {
-    "restorePoint": "Restoring a backup",
-    "replica_of": "Creating a replica",
-    "replica_count": "Creating replicas",
-    "configuration": "Attaching a configuration group",
-    "modules": "Applying modules",
-    "locality": "Choosing the locality of instances",
-}
-"""Fields of a creation that this version of the service refuses, and what each would do."""
-
-NOT_YET_UPDATED: Mapping[str, str] = {
-    "replica_of": "Detaching a replica",
-    "slave_of": "Detaching a replica",
-    "configuration": "Attaching or detaching a configuration group",
-    "datastore_version": "Upgrading the datastore version",
-    "access": "Changing who may connect",
-}
-
-ACTION_RULES: Mapping[str, str] = {
-    "restart": "instance:restart",
-    "reset_status": "instance:reset_status",
-    "resize": "instance:resize_volume",
-    "promote_to_replica_source": "instance:promote_to_replica_source",
-    "eject_replica_source": "instance:eject_replica_source",
-    "reset_password": "instance:update",
-}
-
-NOT_YET_ACTIONS: Mapping[str, str] = {
-    "promote_to_replica_source": "Promoting a replica",
-    "eject_replica_source": "Ejecting a replication source",
-    "reset_password": "Resetting a password as an action",
-}
+ROOT_PASSWORD_LENGTH = 36
 
 
 def create(request: Request) -> JSON:
     """Accept a new instance and return it as it is now: being built."""
     wanted: Mapping[str, Any] = request.body["instance"]
     _enforce_parts(request, wanted)
-    for field, deed in NOT_YET.items():
-        if wanted.get(field) and not (field == "replica_count" and wanted[field] == 1):
-            raise _not_yet(deed, field)
-    size, volume_type = _volume(wanted.get("volume"))
+    source_id = bodies.source_ref(wanted)
+    nic = bodies.nic(wanted.get("nics") or (), replica=source_id is not None)
+    request.doors.cloud.check_nic(nic)
+    if source_id is not None:
+        made = _create_replicas(request, wanted, nic, source_id)
+        return {"instance": views.detail(made, _viewer(request))}
+    password = generate_password(ROOT_PASSWORD_LENGTH)
+    made = _create_plain(request, wanted, nic, password)
+    shown = {"password": password} if create_instance.enables_root(request.doors, made.datastore_version) else {}
+    return {"instance": {**views.detail(made, _viewer(request)), **shown}}
+
+
+def _create_replicas(request: Request, wanted: Mapping[str, Any], nic: NicRequest, source_id: str) -> Instance:
+    replicas = replicate.CreateReplicas(
+        name=wanted["name"],
+        source_id=source_id,
+        count=wanted.get("replica_count") or 1,
+        availability_zone=wanted.get("availability_zone") or None,
+        nic=nic,
+        access=bodies.access(wanted.get("access")),
+        region=wanted.get("region_name") or None,
+        configuration_id=_configuration_ref(wanted),
+        module_ids=bodies.module_ids(wanted.get("modules") or ()),
+    )
+    return replicate.start(request.doors, request.caller, replicas)
+
+
+def _create_plain(request: Request, wanted: Mapping[str, Any], nic: NicRequest, root_password: str) -> Instance:
+    size, volume_type = bodies.volume(wanted.get("volume"))
     datastore = wanted.get("datastore") or {}
-    made = create_instance.start(
+    return create_instance.start(
         request.doors,
         request.caller,
         create_instance.CreateInstance(
             name=wanted["name"],
-            flavor_ref=_flavor_ref(wanted),
+            flavor_ref=bodies.flavor_ref(wanted),
             volume_size_gib=size,
             volume_type=volume_type,
             datastore_type=datastore.get("type") or None,
@@ -81,12 +77,16 @@ def create(request: Request) -> JSON:
             databases=databases_of(wanted.get("databases") or ()),
             users=users_of(wanted.get("users") or ()),
             availability_zone=wanted.get("availability_zone") or None,
-            nic=_nic(wanted.get("nics") or ()),
-            access=_access(wanted.get("access")),
+            nic=nic,
+            access=bodies.access(wanted.get("access")),
             region=wanted.get("region_name") or None,
+            backup_ref=(wanted.get("restorePoint") or {}).get("backupRef"),
+            configuration_id=_configuration_ref(wanted),
+            locality=wanted.get("locality") or None,
+            module_ids=bodies.module_ids(wanted.get("modules") or ()),
+            root_password=root_password,
         ),
     )
-    return {"instance": views.detail(made, _viewer(request))}
 
 
 def index(request: Request) -> JSON:
@@ -107,7 +107,7 @@ def show(request: Request) -> JSON:
 
 
 def update(request: Request) -> None:
-    """Rename an instance; what else the contract can change here comes with later versions."""
+    """Change one thing of an instance, and its name besides, which changes at once. No field at all detaches its group."""
     instance_id = request.instance_id()
     wanted: Mapping[str, Any] = request.body["instance"]
     with request.doors.database.reading() as tx:
@@ -115,11 +115,17 @@ def update(request: Request) -> None:
     others = [field for field in wanted if field != "name"]
     if len(others) > 1:
         raise InvalidInput(f"Only one of {', '.join(sorted(others))} can be changed in one request.")
-    for field in others:
-        raise _not_yet(NOT_YET_UPDATED[field], field)
-    if "name" not in wanted:
-        raise _not_yet(NOT_YET_UPDATED["configuration"], "configuration")
-    rename_instance.start(request.doors, request.caller, instance_id, wanted["name"])
+    doors, caller = request.doors, request.caller
+    if "replica_of" in wanted or "slave_of" in wanted:
+        detach_replica.start(doors, caller, instance_id)
+    elif "datastore_version" in wanted:
+        upgrade.start(doors, caller, instance_id, wanted["datastore_version"])
+    elif "access" in wanted:
+        update_access.start(doors, caller, instance_id, bodies.access(wanted["access"]) or Access())
+    elif "configuration" in wanted or not wanted:
+        _configure(request, instance_id, _configuration_ref(wanted))
+    if "name" in wanted:
+        rename_instance.start(request.doors, request.caller, instance_id, wanted["name"])
 
 
 def delete(request: Request) -> None:
@@ -127,43 +133,24 @@ def delete(request: Request) -> None:
     delete_instance.start(request.doors, request.caller, request.instance_id())
 
 
-def action(request: Request) -> None:
-    """Accept the one action that the body names."""
-    names = list(request.body)
-    if len(names) != 1 or names[0] not in ACTION_RULES:
-        known = ", ".join(sorted(ACTION_RULES))
-        raise InvalidInput(f"The body must name exactly one action of: {known}.")
-    name, argument = names[0], request.body[names[0]]
-    request.policy.enforce(_rule(name, argument), request.caller)
-    instance_id = request.instance_id()
-    with request.doors.database.reading() as tx:
-        instance_of(tx, request.caller, instance_id)
-    if name in NOT_YET_ACTIONS:
-        raise _not_yet(NOT_YET_ACTIONS[name], name)
-    if name == "resize":
-        _resize(request, instance_id, argument)
-        return
-    start = restart_instance.start if name == "restart" else reset_instance.start
-    start(request.doors, request.caller, instance_id)
-
-
-def _resize(request: Request, instance_id: str, wanted: Mapping[str, Any]) -> None:
-    if len(wanted) != 1:
-        raise InvalidInput("resize: give either a volume or a flavorRef; one is changed in one request.")
-    if "volume" in wanted:
-        size, _ = _volume(wanted["volume"])
-        assert size is not None
-        resize_volume.start(request.doors, request.caller, instance_id, size)
+def _configure(request: Request, instance_id: str, configuration_id: str | None) -> None:
+    doors, caller = request.doors, request.caller
+    if configuration_id is None:
+        started = detach_configuration.start(doors, caller, instance_id)
     else:
-        resize_flavor.start(request.doors, request.caller, instance_id, str(wanted["flavorRef"]))
+        started = attach_configuration.start(doors, caller, instance_id, configuration_id)
+    settle(doors, [started] if started else [], within_s=request.settings.configuration_wait_s)
 
 
-def _rule(name: str, argument: Any) -> str:
-    if name == "reset_status" and argument and "force_delete" in argument:
-        return "instance:force_delete"
-    if name == "resize" and "volume" not in argument:
-        return "instance:resize_flavor"
-    return ACTION_RULES[name]
+def _configuration_ref(wanted: Mapping[str, Any]) -> str | None:
+    """Return the id of a configuration group, also of a link that ends in one; None for no group."""
+    given = wanted.get("configuration")
+    if not given:
+        return None
+    found = str(given).rstrip("/").rpartition("/")[2].lower()
+    if not is_id(found):
+        raise NotFound(f"Configuration group {found[:100]} was not found.")
+    return found
 
 
 def _enforce_parts(request: Request, wanted: Mapping[str, Any]) -> None:
@@ -194,61 +181,3 @@ def _page(request: Request, view: Any) -> JSON:
 def _viewer(request: Request) -> views.Viewer:
     expired_before = utcnow() - timedelta(seconds=request.doors.settings.heartbeat_expiry_s)
     return views.Viewer(links=request.links, is_admin=request.caller.is_admin, expired_before=expired_before)
-
-
-def _not_yet(deed: str, field: str) -> Unsupported:
-    return Unsupported(f"{deed} ({field}) is not available in this version of the service.")
-
-
-def _flavor_ref(wanted: Mapping[str, Any]) -> str | None:
-    given = wanted.get("flavorRef", wanted.get("flavor"))
-    if isinstance(given, dict):
-        given = given.get("id")
-    return None if given is None else str(given).rstrip("/").rpartition("/")[2]
-
-
-def _volume(given: Any) -> tuple[int | None, str | None]:
-    if given is None:
-        return None, None
-    if isinstance(given, int):
-        return given, None
-    return int(given["size"]), given.get("type") or None
-
-
-def _nic(given: Any) -> NicRequest:
-    if not given:
-        return NicRequest()
-    nic = given[0]
-    if nic.get("port-id"):
-        raise _not_yet("Using a port that exists already", "nics[0]['port-id']")
-    request = NicRequest(
-        network_id=nic.get("network_id") or nic.get("net-id"),
-        subnet_id=nic.get("subnet_id"),
-        ip_address=nic.get("ip_address") or nic.get("v4-fixed-ip"),
-    )
-    if request.network_id is None and request.subnet_id is None:
-        raise InvalidInput("nics[0] needs a network_id or a subnet_id.")
-    if request.ip_address is not None:
-        if request.subnet_id is None:
-            raise InvalidInput("nics[0]['ip_address'] needs a subnet_id beside it.")
-        _check_network(request.ip_address, "nics[0]['ip_address']")
-    return request
-
-
-def _access(given: Any) -> Access | None:
-    if given is None:
-        return None
-    networks = given.get("allowed_cidrs") or []
-    for number, network in enumerate(networks):
-        _check_network(network, f"access['allowed_cidrs'][{number}]")
-    return Access(is_public=bool(given.get("is_public")), allowed_cidrs=tuple(networks))
-
-
-def _check_network(text: str, field: str) -> None:
-    try:
-        if "/" in text:
-            IPv4Network(text, strict=False)
-        else:
-            IPv4Address(text)
-    except (AddressValueError, NetmaskValueError, ValueError):
-        raise InvalidInput(f"{field} {text!r} is not an IPv4 address or network.") from None

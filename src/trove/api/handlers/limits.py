@@ -13,6 +13,6 @@ def index(request: Request) -> JSON:
     project_id = request.caller.project_id
     with request.doors.database.reading() as tx:
         found = quotas.limits_of(tx, project_id, quota_defaults(request.doors.settings.limits))
-    buckets = request.environ.get(RATE_STATE)
-    rates = views.rates(buckets, project_id) if buckets else []
+    state = request.environ.get(RATE_STATE)
+    rates = views.rates(state.rows(request.caller)) if state else []
     return {"limits": [views.absolute(found), *rates]}

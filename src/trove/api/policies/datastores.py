@@ -1,6 +1,6 @@
 """Policy of datastores, their versions and their parameters."""
 
-from trove.api.policies.rules import OPEN, READER, rule
+from trove.api.policies.rules import ADMIN, OPEN, READER, rule
 
 _ONE = "/datastores/{datastore}"
 _VERSIONS = f"{_ONE}/versions"
@@ -10,6 +10,7 @@ _BY_ID = "/datastores/versions/{version_id}"
 RULES = (
     rule("datastore:index", OPEN, "List datastores.", "GET /datastores"),
     rule("datastore:show", OPEN, "Show a datastore.", f"GET {_ONE}"),
+    rule("datastore:delete", ADMIN, "Delete a datastore that has no versions.", f"DELETE {_ONE}"),
     rule("datastore:version_index", OPEN, "List a datastore's versions.", f"GET {_VERSIONS}"),
     rule("datastore:version_show", OPEN, "Show a version of a datastore.", f"GET {_VERSION}"),
     rule("datastore:version_show_by_uuid", OPEN, "Show a version by its id.", f"GET {_BY_ID}"),

@@ -14,12 +14,14 @@ from oslo_policy import policy
 
 from trove.api.policies import list_rules
 from trove.core.callers import Caller
-from trove.core.errors import Forbidden
+from trove.core.errors import Forbidden, Unauthorized
 
 LOG = logging.getLogger(__name__)
 
 RELOAD_EVERY_S = 5.0
 MAX_ANSWERS = 10_000
+MANAGEMENT = "mgmt:"
+"""What rules of the management API begin with."""
 
 
 class _Snapshot:
@@ -81,9 +83,10 @@ class Policy:
         return self._ask(rule, who, {"tenant": project, "project_id": project}, credentials)
 
     def enforce(self, rule: str, caller: Caller) -> None:
-        """Raise `Forbidden` unless `caller` may do what `rule` guards."""
+        """Raise `Forbidden` unless `caller` may do what `rule` guards; `Unauthorized` for rules of the management API."""
         if not self.allows(rule, caller):
-            raise Forbidden(f"Policy does not allow {rule} to be performed by you.")
+            refusal = Unauthorized if rule.startswith(MANAGEMENT) else Forbidden
+            raise refusal(f"Policy does not allow {rule} to be performed by you.")
 
     def _ask(self, rule: str, who: Caller | tuple[str, ...], target: dict[str, Any], credentials: dict[str, Any]) -> bool:
         snapshot: Any = self._current()

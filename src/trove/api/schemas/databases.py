@@ -1,6 +1,6 @@
-"""Bodies of requests about databases."""
+"""Requests and answers about databases."""
 
-from trove.api.schemas.scalars import ACCOUNT, OPTIONAL_TEXT, Schema, open_object
+from trove.api.schemas.scalars import ACCOUNT, OPTIONAL_TEXT, STRING, Schema, answer, listed, open_object, paged_answer
 
 DATABASE: Schema = open_object({"name": ACCOUNT, "character_set": OPTIONAL_TEXT, "collate": OPTIONAL_TEXT}, required=["name"])
 
@@ -19,3 +19,6 @@ GRANT: Schema = {
     "required": ["databases"],
     "properties": {"databases": {"type": "array", "minItems": 1, "items": NAMED}},
 }
+
+NAMES = answer(databases=listed(answer(name=STRING)))
+PAGE = paged_answer("databases", answer(name=STRING))

@@ -1,4 +1,4 @@
-"""Bodies of requests about instances (contract 6). What only later issues can do is shaped here and refused by the handler."""
+"""Bodies and queries of requests about instances (contract 6)."""
 
 from trove.api.schemas.databases import DATABASE
 from trove.api.schemas.scalars import (
@@ -7,12 +7,14 @@ from trove.api.schemas.scalars import (
     NAME,
     OPTIONAL_TEXT,
     OPTIONAL_UUID,
+    QUERY_FLAG,
     REFERENCE,
     UUID,
     VOLUME_SIZE,
     Schema,
     closed,
     open_object,
+    paged,
     wrapped,
 )
 from trove.api.schemas.users import USER
@@ -36,6 +38,8 @@ NIC: Schema = closed(
 )
 """The last two are Heat's names."""
 
+LIST = paged(include_clustered=QUERY_FLAG)
+
 CREATE: Schema = wrapped(
     "instance",
     open_object(
@@ -57,8 +61,13 @@ CREATE: Schema = wrapped(
             "datastore": open_object({"type": OPTIONAL_TEXT, "version": OPTIONAL_TEXT, "version_number": OPTIONAL_TEXT}),
             "databases": {"type": ["array", "null"], "items": DATABASE},
             "users": {"type": ["array", "null"], "items": USER},
-            "restorePoint": {"type": ["object", "null"], "required": ["backupRef"], "properties": {"backupRef": UUID}},
+            "restorePoint": {
+                "type": ["object", "null"],
+                "required": ["backupRef"],
+                "properties": {"backupRef": {"type": "string", "minLength": 1, "maxLength": 1024}},
+            },
             "replica_of": OPTIONAL_UUID,
+            "slave_of": OPTIONAL_UUID,
             "replica_count": {"type": ["integer", "null"], "minimum": 1, "maximum": 3},
             "availability_zone": OPTIONAL_TEXT,
             "nics": {"type": ["array", "null"], "maxItems": 1, "items": NIC},

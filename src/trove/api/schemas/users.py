@@ -1,7 +1,7 @@
-"""Bodies of requests about users."""
+"""Requests and answers about users: no answer ever has a password."""
 
 from trove.api.schemas.databases import NAMED
-from trove.api.schemas.scalars import ACCOUNT, HOST, TEXT, Schema, open_object, wrapped
+from trove.api.schemas.scalars import ACCOUNT, HOST, STRING, TEXT, Schema, answer, listed, open_object, paged_answer, wrapped
 
 _NEW = {"name": ACCOUNT, "password": TEXT, "host": HOST, "databases": {"type": ["array", "null"], "items": NAMED}}
 
@@ -21,3 +21,7 @@ UPDATE: Schema = wrapped(
         minProperties=1,
     ),
 )
+
+_SHOWN = answer(name=STRING, host=STRING, databases=listed(answer(name=STRING)))
+SHOWN = answer(user=_SHOWN)
+PAGE = paged_answer("users", _SHOWN)

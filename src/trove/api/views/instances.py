@@ -5,7 +5,7 @@ from datetime import datetime
 
 from trove.api.links import Links
 from trove.core.clock import wire_time
-from trove.core.instances import Address, Instance
+from trove.core.instances import Address, Instance, Volume
 from trove.core.json import JSON
 from trove.core.status import shown_operating_status, shown_status
 
@@ -61,13 +61,21 @@ def detail(instance: Instance, viewer: Viewer, *, usage: bool = False) -> dict[s
     view["updated"] = wire_time(instance.updated)
     view["service_status_updated"] = wire_time(instance.guest.status_updated or instance.created)
     if instance.volume is not None and usage and instance.volume.used_bytes is not None:
-        view["volume"] = _used(instance.volume.size_gib, instance.volume.used_bytes, instance.volume.total_bytes)
+        view["volume"] = _used(instance.volume, instance.guest.heard_at)
     if instance.fault is not None:
         view["fault"] = {
             "message": instance.fault.message,
             "created": wire_time(instance.fault.created),
             "details": instance.fault.details if viewer.is_admin else None,
         }
+    if instance.configuration_id:
+        view["configuration"] = {
+            "id": instance.configuration_id,
+            "name": instance.configuration_name,
+            "links": viewer.links.of("configurations", instance.configuration_id),
+        }
+    if usage and instance.locality:
+        view["locality"] = instance.locality
     if instance.cluster_id:
         view["cluster_id"] = instance.cluster_id
     if viewer.is_admin:
@@ -92,8 +100,11 @@ def _address(address: Address) -> dict[str, JSON]:
     return view
 
 
-def _used(size_gib: int, used_bytes: int, total_bytes: int | None) -> dict[str, JSON]:
-    view: dict[str, JSON] = {"size": size_gib, "used": round(used_bytes / GIB, 2)}
-    if total_bytes:
-        view["used_percent"] = round(100 * used_bytes / total_bytes, 2)
+def _used(volume: Volume, reported: datetime | None) -> dict[str, JSON]:
+    used_bytes = volume.used_bytes or 0
+    view: dict[str, JSON] = {"size": volume.size_gib, "used": round(used_bytes / GIB, 2)}
+    if volume.total_bytes:
+        view["used_percent"] = round(100 * used_bytes / volume.total_bytes, 2)
+    if reported is not None:
+        view["used_at"] = wire_time(reported)
     return view

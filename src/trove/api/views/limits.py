@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from trove.api.filters.ratelimit import Buckets
+from trove.api.filters.ratelimit import MGMT_POST, RateRow
 from trove.core.clock import utcnow, wire_time
 from trove.core.json import JSON
 from trove.core.quotas import Quota
+
+_MGMT = {"verb": "POST", "uri": "*/mgmt/*", "regex": "^/v1.0/[^/]+/mgmt/"}
 
 
 def absolute(quotas: Sequence[Quota]) -> dict[str, JSON]:
@@ -14,21 +16,21 @@ def absolute(quotas: Sequence[Quota]) -> dict[str, JSON]:
     return {"verb": "ABSOLUTE", **{f"max_{quota.resource.value}": quota.limit for quota in quotas}}
 
 
-def rates(buckets: Buckets, project_id: str) -> list[JSON]:
-    """Return the rates that apply, with what is left of each."""
+def rates(rows: Sequence[RateRow]) -> list[JSON]:
+    """Return the rates that apply, with what is left of each; `nextAvailable` is when one request more may come."""
+    now = utcnow()
     views: list[JSON] = []
-    for method, rate in buckets.rates.items():
-        remaining = buckets.remaining(project_id, method)
-        wait = timedelta(seconds=0 if remaining else 60 / rate)
+    for row in rows:
+        where = _MGMT if row.bucket == MGMT_POST else {"verb": row.bucket, "uri": "*", "regex": ".*"}
+        # Whole seconds are shown, so the next one is named: asking then must not be too early.
+        available = now + timedelta(seconds=row.wait_s + 1) if row.wait_s else now
         views.append(
             {
-                "verb": method,
-                "uri": "*",
-                "regex": ".*",
-                "value": rate,
+                **where,
+                "value": row.limit,
                 "unit": "MINUTE",
-                "remaining": remaining,
-                "nextAvailable": wire_time(utcnow() + wait) + "Z",
+                "remaining": row.remaining,
+                "nextAvailable": wire_time(available) + "Z",
             }
         )
     return views

@@ -12,8 +12,12 @@ from pathlib import Path
 
 from trove.cloud.local.locking import locked
 from trove.cloud.local.records import read_record, remove_file, write_record
-from trove.core.errors import CloudError
+from trove.core.errors import CloudError, NotFound
 from trove.core.instances import Access
+
+NETWORK_ID = "6c6f6361-6c00-4000-8000-6e6574776f72"
+SUBNET_ID = "6c6f6361-6c00-4000-8000-7375626e6574"
+"""The one network, with one subnet, that the pool of addresses is, for clients that must name some."""
 
 ATTEMPTS = 16
 """Free addresses that are tried before a port counts as taken on all of them."""
@@ -50,9 +54,26 @@ class Addresses:
             address = self._choose(taken, tcp_ports) if wanted is None else self._check_wanted(wanted, taken, tcp_ports)
             record: dict[str, object] = {"address": address, "tcp_ports": list(tcp_ports)}
             if access is not None:
-                record["access"] = {"is_public": access.is_public, "allowed_cidrs": list(access.allowed_cidrs)}
+                record["access"] = _access(access)
             write_record(self._file(instance_id), record)
             return address
+
+    def update_access(self, instance_id: str, access: Access | None) -> str:
+        """Note for whom the address of an instance is open, and return it. Raises `NotFound`."""
+        with locked(self._lock):
+            record = read_record(self._file(instance_id))
+            if record is None:
+                raise NotFound(f"Instance {instance_id} has no address.")
+            record.pop("access", None)
+            write_record(self._file(instance_id), {**record, **({} if access is None else {"access": _access(access)})})
+            return str(record["address"])
+
+    def covers(self, address: str) -> bool:
+        """Tell whether an address is one of the pool's."""
+        try:
+            return IPv4Address(address) in self._network
+        except ValueError:
+            return False
 
     def delete(self, instance_id: str) -> None:
         """Give an address back. Missing is fine."""
@@ -69,11 +90,7 @@ class Addresses:
         return {address for address in (self.find(instance_id) for instance_id in self.held()) if address is not None}
 
     def _check_wanted(self, wanted: str, taken: set[str], tcp_ports: Sequence[int]) -> str:
-        try:
-            inside = IPv4Address(wanted) in self._network
-        except ValueError:
-            inside = False
-        if not inside:
+        if not self.covers(wanted):
             raise CloudError(f"Address {wanted} is not in the local cloud's network {self._network}.")
         if wanted in taken:
             raise CloudError(f"Address {wanted} is taken by another instance.")
@@ -111,6 +128,10 @@ class Addresses:
             address = first + (entry + offset) % size
             if address % 256 not in {0, 255}:
                 yield str(IPv4Address(address))
+
+
+def _access(access: Access) -> dict[str, object]:
+    return {"is_public": access.is_public, "allowed_cidrs": list(access.allowed_cidrs)}
 
 
 def busy_port(address: str, tcp_ports: Sequence[int]) -> int | None:

@@ -1,10 +1,12 @@
 """How much memory the machine has for servers: what it cannot hold is refused, before it takes from those that run."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from trove.cloud.contract import HostInfo
 from trove.cloud.local.locking import locked
 from trove.cloud.local.records import read_record
 from trove.core.errors import CloudError
@@ -43,6 +45,15 @@ class Capacity:
                     f"of the {room} MiB that this machine has for instances, {taken} MiB are taken."
                 )
             yield
+
+    def host(self) -> HostInfo:
+        """Return this machine. Its memory is what the flavors of all servers may add up to; all of it without an overcommit."""
+        return HostInfo(
+            name=socket.gethostname(),
+            total_ram_mib=int(machine_memory_mib() * (self._overcommit or 1)),
+            used_ram_mib=self._taken_mib(),
+            instance_ids=tuple(sorted(path.parent.name for path in self._servers.glob("*/server.json"))),
+        )
 
     def _taken_mib(self) -> int:
         taken = 0

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +11,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from trove.cloud.contract import Leftovers, NicRequest, PortInfo, ServerInfo, ServerSpec, VolumeInfo
+from trove.cloud.contract import HostInfo, Leftovers, NicRequest, PortInfo, ServerInfo, ServerSpec, StoragePool, VolumeInfo
 from trove.cloud.flavors import FlavorList
 from trove.cloud.local import cgroups, packages
-from trove.cloud.local.addresses import Addresses, busy_port
+from trove.cloud.local.addresses import NETWORK_ID, SUBNET_ID, Addresses, busy_port
 from trove.cloud.local.capabilities import Capabilities, choose_memory_groups, choose_sandbox, choose_volumes, runtime_needs
 from trove.cloud.local.capacity import Capacity
 from trove.cloud.local.growth import grows_mounted
@@ -23,11 +24,11 @@ from trove.cloud.local.records import make_directory, remove_tree
 from trove.cloud.local.servers import Placement, ServerHome
 from trove.cloud.local.settings import LocalCloudSettings
 from trove.cloud.local.templates import Templates, make_data_directory
+from trove.cloud.local.translation import checked, translated
 from trove.cloud.local.users import Users
 from trove.cloud.local.volumes import VOLUME_TYPE, Volumes
 from trove.core.errors import CloudError, InvalidInput, NotFound, TroveError, Unavailable, Unsupported
 from trove.core.flavors import Flavor
-from trove.core.ids import is_id
 from trove.core.instances import Access, Address
 
 LOG = logging.getLogger(__name__)
@@ -75,6 +76,22 @@ class LocalCloud:
         """Return the names of the volume types on offer."""
         return (VOLUME_TYPE,)
 
+    def find_image(self, image_id: str | None, tags: Sequence[str]) -> str:
+        """Return the id of the one image there is, this machine; raises `NotFound` for another, or a tag that it has not."""
+        return packages.find_image(self._settings.packages, image_id, tags)
+
+    def hosts(self) -> Sequence[HostInfo]:
+        """Return this machine; its memory is what the flavors of all servers may add up to."""
+        with translated():
+            self._prepare()
+            return (self._capacity.host(),)
+
+    def storage(self) -> Sequence[StoragePool]:
+        """Return the disk of this machine that holds the volumes."""
+        with translated():
+            self._prepare()
+            return (self._volumes.pool(),)
+
     def ensure_volume(self, instance_id: str, *, size_gib: int, volume_type: str | None) -> VolumeInfo:
         """Create the instance's data volume unless it is there. An existing one is returned as it is, whatever its size."""
         if size_gib < 1:
@@ -85,17 +102,35 @@ class LocalCloud:
             volume = self._volumes.ensure(instance_id, size_gib=size_gib, volume_type=VOLUME_TYPE)
             return replace(volume, attached=self._find_home(instance_id) is not None)
 
+    def check_nic(self, nic: NicRequest) -> None:
+        """Raise `Unsupported` for a port, and `InvalidInput` for another network or subnet than the one there is."""
+        if nic.port_id is not None:
+            raise Unsupported("nics[0]['port-id']: the local cloud has no ports that exist already; leave it out.")
+        for field, given, there in (
+            ("network_id", nic.network_id, NETWORK_ID),
+            ("subnet_id", nic.subnet_id, SUBNET_ID),
+        ):
+            if given is not None and given.lower() != there:
+                raise InvalidInput(f"nics[0]['{field}']: {given} cannot be found; the local cloud has {there} only.")
+        if nic.ip_address is not None and not self._addresses.covers(nic.ip_address):
+            raise InvalidInput(f"nics[0]['ip_address']: {nic.ip_address} is not in {self._settings.address_pool}.")
+
+    def update_access(self, instance_id: str, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
+        """Keep for whom the port is open; as with `ensure_port` nothing enforces it. May run twice. Raises `NotFound`."""
+        with self._verb(instance_id):
+            address = self._addresses.update_access(instance_id, access)
+            return _port(instance_id, address)
+
     def ensure_port(self, instance_id: str, nic: NicRequest, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
         """Reserve the instance's own loopback address, on which all of `tcp_ports` can be bound.
 
-        `access` is kept but not enforced: on the loopback network every connection comes from 127.0.0.1. Raises
-        `Unsupported` for a network or subnet, which this cloud has none of.
+        `access` is kept but not enforced: on the loopback network every connection comes from 127.0.0.1. Raises what
+        `check_nic` does.
         """
-        if nic.network_id is not None or nic.subnet_id is not None:
-            raise Unsupported("The local cloud has no networks to choose from; leave out the network and subnet of nics.")
+        self.check_nic(nic)
         with self._verb(instance_id):
             address = self._addresses.ensure(instance_id, nic.ip_address, access, tcp_ports)
-            return PortInfo(id=f"port-{instance_id}", instance_id=instance_id, addresses=(Address(address=address),))
+            return _port(instance_id, address)
 
     def ensure_server(self, spec: ServerSpec) -> ServerInfo:
         """Start the guest agent with its volume and port unless it is there; does not wait for it.
@@ -115,15 +150,15 @@ class LocalCloud:
 
     def find_server(self, instance_id: str) -> ServerInfo | None:
         """Return the server of an instance, or None. Takes no lock: it may look at a server that is just changing."""
-        with _translated():
-            home = self._find_home(_checked(instance_id))
+        with translated():
+            home = self._find_home(checked(instance_id))
             return None if home is None else self._info(instance_id, home)
 
     def find_volume(self, instance_id: str) -> VolumeInfo | None:
         """Return the data volume of an instance, or None, also for the ruin of one. Takes no lock."""
-        with _translated():
+        with translated():
             self._prepare()
-            volume = self._volumes.find(_checked(instance_id))
+            volume = self._volumes.find(checked(instance_id))
             return None if volume is None else replace(volume, attached=self._find_home(instance_id) is not None)
 
     def start_server(self, instance_id: str) -> ServerInfo:
@@ -146,6 +181,32 @@ class LocalCloud:
                 self._volumes.detach(instance_id)
             except Unavailable as error:
                 LOG.warning("left mounted: %s", error)
+
+    def reboot_server(self, instance_id: str, *, timeout_s: float) -> ServerInfo:
+        """Stop all processes of the server, the database server cleanly, and start it. May run twice. Raises `NotFound`."""
+        self.stop_server(instance_id, timeout_s=timeout_s)
+        return self.start_server(instance_id)
+
+    def rebuild_server(self, spec: ServerSpec) -> ServerInfo:
+        """Make the server's directory and its agent anew; its volume and port are kept. May run twice. Raises `CloudError`."""
+        instance_id = spec.instance_id
+        with self._verb(instance_id):
+            packages.check_image(spec.image_id)
+            packages.find_engine(self._settings.packages, spec.manager)
+            if self._volumes.find(instance_id) is None:
+                raise CloudError(f"Instance {instance_id} has no volume that could be kept.")
+            home = self._home(instance_id)
+            record = home.record()
+            if home.path.exists():
+                self._stop(home, self._settings.stop_timeout_s)
+            self._volumes.detach(instance_id)
+            home = self._create(spec, instead_of_mib=0 if record is None else int(record["ram_mib"]))
+            self._launch(instance_id, home, new=True)
+            return self._info(instance_id, home)
+
+    def migrate_server(self, instance_id: str, host: str) -> ServerInfo:
+        """Refuse: this machine is the only one. Raises `Unsupported`."""
+        raise Unsupported(f"The local cloud is one machine, {socket.gethostname()}; there is no other to migrate to.")
 
     def resize_server(self, instance_id: str, flavor: Flavor) -> ServerInfo:
         """Give the server the memory of `flavor`, also while it runs. May run twice.
@@ -209,7 +270,7 @@ class LocalCloud:
 
     def leftovers(self) -> Leftovers:
         """Return what is held for instances, whole or half-made."""
-        with _translated():
+        with translated():
             self._prepare()
             volumes = self._volumes.held()
             servers = {path.name for path in (self._root / "servers").iterdir()}
@@ -220,8 +281,8 @@ class LocalCloud:
 
     def process_info(self, instance_id: str) -> Processes:
         """Return the pids of an instance's agent and database server."""
-        with _translated():
-            home = self._find_home(_checked(instance_id))
+        with translated():
+            home = self._find_home(checked(instance_id))
             if home is None:
                 return Processes(agent_pid=None, server_pid=None)
             return Processes(agent_pid=home.supervisor.agent_pid(), server_pid=home.supervisor.server_pid())
@@ -245,7 +306,7 @@ class LocalCloud:
         held = self.leftovers()
         errors = self._for_all(destroy, sorted({*held.servers, *held.volumes, *held.ports}))
         if not errors:
-            with _translated():
+            with translated():
                 self._templates.delete_all()
                 for name in ("servers", "volumes", "ports", "uids", "templates", "locks"):
                     remove_tree(self._root / name)
@@ -254,7 +315,7 @@ class LocalCloud:
 
     def warm(self, manager: str) -> Path | None:
         """Make the template of a datastore manager now, and return it; None when templates are off. Raises `CloudError`."""
-        with _translated():
+        with translated():
             self._prepare()
             program = packages.find_engine(self._settings.packages, manager)
             if not self._settings.templates:
@@ -263,13 +324,13 @@ class LocalCloud:
 
     def cool(self) -> None:
         """End the making of templates that somebody who was killed has left behind. May run twice. Raises `CloudError`."""
-        with _translated():
+        with translated():
             self._prepare()
             self._templates.abandon()
 
     def capabilities(self) -> Capabilities:
         """Return what this machine lets the cloud do."""
-        with _translated():
+        with translated():
             self._prepare()
             return Capabilities(
                 own_users=self._settings.as_root,
@@ -281,7 +342,7 @@ class LocalCloud:
 
     # -- steps --------------------------------------------------------------------------------------------------------------
 
-    def _create(self, spec: ServerSpec) -> ServerHome:
+    def _create(self, spec: ServerSpec, *, instead_of_mib: int = 0) -> ServerHome:
         instance_id = spec.instance_id
         address = self._addresses.find(instance_id)
         if address is None:
@@ -303,7 +364,7 @@ class LocalCloud:
             hide=(self._root, *self._settings.shared_paths),
             volume_gib=None if volume is None or unlimited else volume.size_gib,
         )
-        with self._capacity.room_for(spec.flavor):
+        with self._capacity.room_for(spec.flavor, instead_of_mib=instead_of_mib):
             home.create(spec, placement)
         return home
 
@@ -420,6 +481,7 @@ class LocalCloud:
             status=status,
             fault=fault,
             flavor_id=None if record is None else str(record["flavor_id"]),
+            host=socket.gethostname(),
         )
 
     def _home(self, instance_id: str) -> ServerHome:
@@ -459,9 +521,9 @@ class LocalCloud:
     @contextmanager
     def _verb(self, instance_id: str) -> Iterator[None]:
         """Hold the lock of an instance; its file goes when nothing is held for the instance any more."""
-        with _translated():
+        with translated():
             self._prepare()
-            path = self._lock_file(_checked(instance_id))
+            path = self._lock_file(checked(instance_id))
             with locked(path):
                 try:
                     yield
@@ -525,17 +587,7 @@ class LocalCloud:
         )
 
 
-def _checked(instance_id: str) -> str:
-    if not is_id(instance_id):
-        raise InvalidInput(f"{instance_id!r} is not the id of an instance")
-    return instance_id
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn errors of the machine into `CloudError` with its own words, such as a full disk."""
-    try:
-        yield
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        raise CloudError(f"The local cloud cannot go on: {error.strerror or error}{where}") from error
+def _port(instance_id: str, address: str) -> PortInfo:
+    return PortInfo(
+        id=f"port-{instance_id}", instance_id=instance_id, addresses=(Address(address=address, network=NETWORK_ID),)
+    )

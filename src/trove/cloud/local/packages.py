@@ -1,21 +1,30 @@
 """The image `host`: the database servers that are installed on this machine."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from trove.cloud.local.commands import find_program, run
 from trove.cloud.local.settings import HostPackages
-from trove.core.errors import CloudError
+from trove.core.errors import CloudError, NotFound
 
 HOST_IMAGE = "host"
+COMMON_TAGS = frozenset({"trove", HOST_IMAGE})
 
 
 def check_image(image_id: str | None) -> None:
     """Raise `CloudError` unless the image is the machine itself; None means that too."""
     if image_id not in {None, HOST_IMAGE}:
         raise CloudError(f"Image {image_id!r} cannot be found; the local cloud has: {HOST_IMAGE}")
+
+
+def find_image(packages: Mapping[str, HostPackages], image_id: str | None, tags: Sequence[str]) -> str:
+    """Return the id of the image; its tags are `trove`, `host` and the datastore managers in `packages`. Raises `NotFound`."""
+    if image_id == HOST_IMAGE or (image_id is None and tags and COMMON_TAGS.union(packages).issuperset(tags)):
+        return HOST_IMAGE
+    known = ", ".join(sorted(COMMON_TAGS.union(packages)))
+    raise NotFound(f"Image {image_id or ', '.join(tags)} cannot be found; the local cloud has {HOST_IMAGE} with tags {known}.")
 
 
 def find_engine(packages: Mapping[str, HostPackages], manager: str) -> str:

@@ -23,7 +23,10 @@ class HostPackages:
 
 
 DEFAULT_PACKAGES: Mapping[str, HostPackages] = {
-    "mariadb": HostPackages(programs=("mariadbd", "mysqld"), install="apt-get install mariadb-server-core mariadb-client-core"),
+    "mariadb": HostPackages(
+        programs=("mariadbd", "mysqld"),
+        install="apt-get install mariadb-server-core mariadb-client-core mariadb-backup zstd",
+    ),
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from trove.cloud.contract import VolumeInfo
+from trove.cloud.contract import StoragePool, VolumeInfo
 from trove.cloud.local.commands import must, need_program, run
 from trove.cloud.local.growth import check_not_growing, grow_mounted, grow_unmounted
 from trove.cloud.local.locking import locked, try_locked
@@ -172,6 +172,18 @@ class Volumes:
                 f"There is no room for a volume of {size // GIB} GiB: of the disk {max(0, free - promised) / GIB:.1f} GiB are "
                 "free and not promised to other volumes."
             )
+
+    def pool(self) -> StoragePool:
+        """Return the disk that holds the volumes, and what they add up to."""
+        disk = shutil.disk_usage(self._directory)
+        volumes = [self.find(each) for each in self.held()]
+        return StoragePool(
+            name=str(self._directory),
+            type=VOLUME_TYPE,
+            total_gib=disk.total / GIB,
+            free_gib=disk.free / GIB,
+            provisioned_gib=sum(volume.size_gib for volume in volumes if volume is not None),
+        )
 
     def home(self, instance_id: str) -> Path:
         """Return the directory of a volume, in which it is mounted."""

@@ -115,7 +115,7 @@ def _start(layout: Layout) -> None:
     if supervisor is not None:
         console.say("the supervisor stands still, and is replaced")
         services.stop_supervisor(layout)
-    console.say("starting bus, conductor, task managers and API")
+    console.say("starting bus, conductor, object store, task managers and API")
     done = subprocess.run(
         services.supervisor_argv(layout),
         stdin=subprocess.DEVNULL,

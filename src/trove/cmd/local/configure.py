@@ -11,7 +11,8 @@ from pathlib import Path
 from trove.bus import embedded
 from trove.cmd.local import accounts
 from trove.cmd.local.layout import Layout, write_private
-from trove.cmd.local.services import API, BUS, CONDUCTOR, Service, taskmanagers, write_services
+from trove.cmd.local.ports import free_port, is_free
+from trove.cmd.local.services import API, BUS, CONDUCTOR, OBJECTSTORE, Service, taskmanagers, write_services
 from trove.cmd.local.settings import DATABASE, EMBEDDED, FILE, HOST, KEYSTONE, SQLITE, StackSettings
 
 Sections = Mapping[str, Mapping[str, object]]
@@ -29,6 +30,7 @@ def configure(layout: Layout, settings: StackSettings) -> tuple[Service, ...]:
     words = [word for path in config_files(layout) for word in ("--config-file", os.fspath(path))]
     modules = {
         CONDUCTOR: "trove.cmd.conductor",
+        OBJECTSTORE: "trove.cmd.objectstore",
         **dict.fromkeys(taskmanagers(settings.task_managers), "trove.cmd.taskmanager"),
         API: "trove.cmd.api",
     }
@@ -57,6 +59,21 @@ def database_url(layout: Layout, settings: StackSettings) -> str:
     return f"sqlite:///{layout.root / 'trove.sqlite'}" if settings.database == SQLITE else settings.database
 
 
+def objects_port(layout: Layout, settings: StackSettings) -> int:
+    """Return the port on which guests reach the object store: the one it had before, else the one behind the API's, else any.
+
+    It is remembered. Only while nothing of the stack runs.
+    """
+    try:
+        remembered = [int(layout.objects_port.read_text())]
+    except (FileNotFoundError, ValueError):
+        remembered = []
+    port = next((each for each in (*remembered, settings.port + 1) if each != settings.port and is_free(HOST, each)), None)
+    port = port or free_port(HOST)
+    write_private(layout.objects_port, str(port))
+    return port
+
+
 def lock_url(layout: Layout, settings: StackSettings) -> str:
     """Return the URL of the locks that task managers share."""
     if settings.locks == FILE:
@@ -78,6 +95,7 @@ def trove_conf(layout: Layout, settings: StackSettings, bus_url: str) -> Section
     # No task manager runs now: the empty lock files of instances that are gone can go too.
     shutil.rmtree(locks, ignore_errors=True)
     locks.mkdir(exist_ok=True, mode=0o700)
+    port = objects_port(layout, settings)
     sections: dict[str, Mapping[str, object]] = {
         "DEFAULT": {
             "bind_host": HOST,
@@ -86,7 +104,7 @@ def trove_conf(layout: Layout, settings: StackSettings, bus_url: str) -> Section
             "api_paste_config": layout.paste,
             "auth_strategy": settings.auth,
             # One user's own machine: nobody to be protected from floods.
-            **{f"http_{method}_rate": 0 for method in ("get", "post", "put", "delete")},
+            **{f"http_{method}_rate": 0 for method in ("get", "post", "put", "patch", "delete", "mgmt_post")},
             "transport_url": bus_url,
             "cloud": "local",
             "region": settings.region,
@@ -99,6 +117,7 @@ def trove_conf(layout: Layout, settings: StackSettings, bus_url: str) -> Section
         "basic_auth": {"user_file": layout.keys / "htpasswd", "roles_file": layout.keys / "roles.json"},
         "taskmanager": {"lock_url": lock_url(layout, settings)},
         "local": {"state_dir": layout.cloud},
+        "objectstore": {"driver": "file", "path": layout.objects, "endpoint": f"http://{HOST}:{port}", "bind_port": port},
     }
     if settings.auth == KEYSTONE:
         sections["keystone_authtoken"] = {

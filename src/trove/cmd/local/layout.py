@@ -61,6 +61,16 @@ class Layout:
         return self.root / "cloud"
 
     @property
+    def objects(self) -> Path:
+        """Return the directory of the object store, where backups are."""
+        return self.root / "objects"
+
+    @property
+    def objects_port(self) -> Path:
+        """Return the file with the port on which guests reach the object store."""
+        return self.root / "etc" / "objects.port"
+
+    @property
     def bus(self) -> Path:
         """Return the directory of the embedded bus."""
         return self.root / "bus"

@@ -19,6 +19,24 @@ def check_free(host: str, port: int) -> None:
             raise StackError(f"port {port} of {host} is taken{_holder(port)}; choose another with --port") from error
 
 
+def is_free(host: str, port: int) -> bool:
+    """Tell whether `host`:`port` can be bound now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+def free_port(host: str) -> int:
+    """Return some port of `host` that is free now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
 def _holder(port: int) -> str:
     inodes = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:

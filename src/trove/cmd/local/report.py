@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from trove.cloud.local import Processes
 from trove.cmd.local import console, fleet, processes, services, settings, statedb
 from trove.cmd.local.layout import Layout, StackError
-from trove.cmd.local.services import API, BUS, CONDUCTOR, taskmanagers
+from trove.cmd.local.services import API, BUS, CONDUCTOR, OBJECTSTORE, taskmanagers
 from trove.cmd.local.settings import EMBEDDED
 from trove.core.instances import Instance
 from trove.core.json import JSON
@@ -91,7 +91,7 @@ def report(layout: Layout) -> Report:
     known = {service.name: service for service in services.read_services(layout)}
     deaths = services.read_deaths(layout)
     found: dict[str, ServiceReport] = {}
-    for name in (API, *taskmanagers(1 if chosen is None else chosen.task_managers), CONDUCTOR, BUS):
+    for name in (API, *taskmanagers(1 if chosen is None else chosen.task_managers), OBJECTSTORE, CONDUCTOR, BUS):
         identity = services.running(layout, known[name]) if name in known else None
         if identity is not None:
             began = datetime.fromtimestamp(processes.began_at(identity), UTC).isoformat(timespec="seconds")

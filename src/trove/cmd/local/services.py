@@ -17,7 +17,8 @@ BUS = "bus"
 API = "trove-api"
 TASKMANAGER = "trove-taskmanager"
 CONDUCTOR = "trove-conductor"
-SERVICES = (BUS, CONDUCTOR, TASKMANAGER, API)
+OBJECTSTORE = "trove-objectstore"
+SERVICES = (BUS, CONDUCTOR, OBJECTSTORE, TASKMANAGER, API)
 """In the order of starting, with one task manager."""
 
 PROBE_S = 1.0

@@ -2,6 +2,7 @@
 
 import argparse
 
+from trove.cmd.manage import offers
 from trove.cmd.manage.output import Row, say, show_rows
 from trove.cmd.manage.parts import Context, Subparsers, add
 from trove.core.datastores import Datastore, DatastoreVersion
@@ -33,6 +34,7 @@ def commands(parsers: Subparsers) -> None:
     _version_options(command)
     command = add(group, "version-delete", "remove a version that no instance uses", version_delete)
     command.add_argument("version_id")
+    offers.commands(group, parsers)
     command = add(parsers, "datastore_update", argparse.SUPPRESS, update)
     command.add_argument("datastore_name")
     command.add_argument("default_version")

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from trove.cmd.manage import datastores, operations, orphans, quotas, schema
+    from trove.cmd.manage import datastores, operations, orphans, parameters, quotas, schema
 
     parser = argparse.ArgumentParser(prog=PROGRAM, description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=version("trove"))
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (schema, datastores, quotas, operations, orphans):
+    for module in (schema, datastores, parameters, quotas, operations, orphans):
         module.commands(parsers)
     return parser
 

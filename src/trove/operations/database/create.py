@@ -7,9 +7,13 @@ from trove.core.callers import Caller
 from trove.core.errors import InvalidInput
 from trove.datastores.contract import Facet
 from trove.operations.doors import Doors
+from trove.operations.notifications.lifecycle import notified
 from trove.operations.serving import serving
 
 
+@notified(
+    "database.create", lambda instance_id, databases: {"instance_id": instance_id, "dbname": [each.name for each in databases]}
+)
 def start(doors: Doors, caller: Caller, instance_id: str, databases: Sequence[Database]) -> None:
     """Create them; when it returns they are there. Nothing is sent before every name has passed the engine's rules.
 

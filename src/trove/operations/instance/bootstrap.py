@@ -13,11 +13,12 @@ FIRST_CONFIG = "first.cnf"
 
 
 def guest_files(
-    instance: Instance, key: bytes, credential: GuestCredential, *, report_interval_s: float, first_config: str
+    instance: Instance, key: bytes, credential: GuestCredential, *, report_interval_s: float, first_config: str | None
 ) -> dict[str, bytes]:
     """Return the files by name: who the guest is, how it reaches the control plane, and the database server's configuration.
 
-    The first two hold secrets. The last lets the agent begin before it has been spoken to.
+    The first two hold secrets. The last lets the agent begin to set up an empty database server before it has been spoken to;
+    None where its data comes from elsewhere.
     """
     version = instance.datastore_version
     return {
@@ -31,7 +32,7 @@ def guest_files(
             }
         ),
         GUEST_AGENT: _ini({"transport_url": credential.url, "report_interval": f"{report_interval_s:g}"}),
-        FIRST_CONFIG: first_config.encode(),
+        **({} if first_config is None else {FIRST_CONFIG: first_config.encode()}),
     }
 
 

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from trove.cloud.contract import NicRequest, ServerSpec
 from trove.core.accounts import Database, User
+from trove.core.backups import Backup
 from trove.core.callers import Caller
 from trove.core.datastores import DatastoreVersion
 from trove.core.errors import InvalidInput, NotFound, QuotaExceeded, TroveError, Unsupported
@@ -18,11 +19,23 @@ from trove.core.quotas import charge
 from trove.core.status import ServerStatus
 from trove.core.transitions import Event
 from trove.datastores import registry
-from trove.datastores.contract import ConfigInputs, Facet, Spec
+from trove.datastores.contract import Facet, Spec
+from trove.operations.backup.restore import BACKUP_ID, check_restorable, hold_restorable, restore_job, wanted_backup
 from trove.operations.booking import book, commit_reserved, conclude, need_room, quota_defaults, release_reserved
 from trove.operations.doors import Doors
 from trove.operations.guest_jobs import await_serving, forget_job, run_job
+from trove.operations.instance import replica_building
 from trove.operations.instance.bootstrap import guest_files
+from trove.operations.instance.configuring import attachable
+from trove.operations.module.applying import (
+    MODULES,
+    WAITING_FOR,
+    apply_first_modules,
+    disown_first_modules,
+    intend_first,
+)
+from trove.operations.offers import need_offered
+from trove.operations.rendering import config_of
 from trove.operations.steps import line, step
 from trove.operations.work import Work
 from trove.store import datastores, guests, instances, operations, quotas
@@ -31,12 +44,18 @@ from trove.store.session import Tx
 KIND = "instance.create"
 KEY_BYTES = 32
 
+_BEGUN_ELSEWHERE = frozenset({replica_building.REPLICA_OF, BACKUP_ID})
+"""Arguments of a creation whose data come from somewhere: its agent must not begin with an empty database of its own."""
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateInstance:
-    """What the tenant asked for. `flavor_ref` may be an id or a link that ends in one."""
+    """What the tenant asked for. `flavor_ref` and `backup_ref` may be ids or links that end in one.
+
+    `root_password` is for where the superuser is enabled at once, and is of no use elsewhere.
+    """
 
     name: str
     flavor_ref: str | None = None
@@ -51,6 +70,11 @@ class CreateInstance:
     nic: NicRequest = field(default_factory=NicRequest)
     access: Access | None = None
     region: str | None = None
+    backup_ref: str | None = None
+    locality: str | None = None
+    configuration_id: str | None = None
+    module_ids: tuple[str, ...] = ()
+    root_password: str | None = field(default=None, repr=False)
 
 
 def start(doors: Doors, caller: Caller, request: CreateInstance) -> Instance:
@@ -61,18 +85,17 @@ def start(doors: Doors, caller: Caller, request: CreateInstance) -> Instance:
     """
     with doors.database.reading() as tx:
         need_room(tx, doors.settings.limits)
-        version = datastores.resolve(
-            tx,
-            type=request.datastore_type,
-            version=request.datastore_version,
-            number=request.datastore_version_number,
-            default_datastore=doors.settings.default_datastore,
-        )
+        backup = None if request.backup_ref is None else wanted_backup(tx, caller, request.backup_ref)
+        version = _version(tx, doors, request, backup)
     spec = registry.spec(version.manager)
     check_accounts(spec, request.databases, request.users)
     flavor = wanted_flavor(doors, request.flavor_ref)
-    _check_region(doors, request.region)
-    _check_volume(doors, spec, request)
+    need_offered(doors, version.id, flavor_id=flavor.id, volume_type=request.volume_type)
+    check_region(doors, request.region)
+    check_volume(doors, spec, request.volume_size_gib, request.volume_type)
+    if backup is not None:
+        check_restorable(doors, backup, version, request.volume_size_gib)
+        request = replace(request, backup_ref=backup.id)
     instance, operation_id = doors.database.run(_book, doors, caller, request, version, flavor)
     doors.announcer.announce(operation_id)
     return instance
@@ -91,8 +114,27 @@ def flow(work: Work) -> Any:
             timeout_s=work.doors.settings.volume_timeout_s,
         ),
         step(work, ensure_server, waiting_for="the server", undo=remove_server),
-        step(work, prepare_database, waiting_for="the guest agent to prepare the database"),
+        *_database_steps(work),
     )
+
+
+def _database_steps(work: Work) -> list[Any]:
+    if replica_building.REPLICA_OF not in work.operation.args:
+        return [step(work, prepare_database, waiting_for="the guest agent to prepare the database"), *_module_steps(work)]
+    snapshot = step(
+        work,
+        replica_building.snapshot_source,
+        waiting_for=replica_building.SNAPSHOT,
+        undo=replica_building.release_snapshot,
+    )
+    built = step(work, replica_building.prepare_replica, waiting_for="the guest agent to build the replica")
+    return [snapshot, built, *_module_steps(work)]
+
+
+def _module_steps(work: Work) -> list[Any]:
+    if MODULES not in work.operation.args:
+        return []
+    return [step(work, apply_first_modules, waiting_for=WAITING_FOR, undo=disown_first_modules)]
 
 
 def succeed(tx: Tx, work: Work) -> None:
@@ -156,31 +198,36 @@ def ensure_server(work: Work) -> None:
     with doors.database.reading() as tx:
         instance = instances.get(tx, work.operation.resource_id)
         key = instances.guest_key(tx, instance.id)
-    credential = doors.admission.admit(instance.id)
-    version = instance.datastore_version
-    zone = work.operation.args.get("availability_zone")
-    server = doors.cloud.ensure_server(
-        ServerSpec(
-            instance_id=instance.id,
-            name=instance.name,
-            project_id=instance.project_id,
-            image_id=version.image_id,
-            image_tags=version.image_tags,
-            flavor=doors.cloud.flavor(instance.flavor_id),
-            manager=version.manager,
-            tcp_ports=registry.spec(version.manager).tcp_ports,
-            availability_zone=None if zone is None else str(zone),
-            files=guest_files(
-                instance,
-                key,
-                credential,
-                report_interval_s=doors.settings.heartbeat_interval_s,
-                first_config=_config(work, instance),
-            ),
-        )
-    )
+    server = doors.cloud.ensure_server(server_spec(work, instance, key))
     with doors.database.transaction() as tx:
         instances.record_server(tx, instance.id, fence=work.fence, server_id=server.id)
+
+
+def server_spec(work: Work, instance: Instance, key: bytes) -> ServerSpec:
+    """Let the guest onto the bus, and return what to boot, with all that its agent needs to know. May run twice."""
+    doors, version = work.doors, instance.datastore_version
+    credential = doors.admission.admit(instance.id)
+    zone = work.operation.args.get("availability_zone")
+    return ServerSpec(
+        instance_id=instance.id,
+        name=instance.name,
+        project_id=instance.project_id,
+        image_id=version.image_id,
+        image_tags=version.image_tags,
+        flavor=doors.cloud.flavor(instance.flavor_id),
+        manager=version.manager,
+        tcp_ports=registry.spec(version.manager).tcp_ports,
+        availability_zone=None if zone is None else str(zone),
+        locality=instance.locality,
+        server_group=None if instance.locality is None else instance.cluster_id or instance.replica_of or instance.id,
+        files=guest_files(
+            instance,
+            key,
+            credential,
+            report_interval_s=doors.settings.heartbeat_interval_s,
+            first_config=None if _BEGUN_ELSEWHERE & work.operation.args.keys() else _config(work, instance),
+        ),
+    )
 
 
 def remove_server(work: Work) -> None:
@@ -200,10 +247,17 @@ def prepare_database(work: Work) -> None:
         "config": _config(work, instance),
         "databases": work.operation.args.get("databases") or [],
         "users": work.operation.secrets.get("users") or [],
+        "root_password": work.operation.secrets.get("root_password"),
+        **({"restore": restored} if (restored := restore_job(work)) is not None else {}),
     }
     run_job(work, "prepare", args, waiting_for="the guest agent to prepare the database")
     await_serving(work, waiting_for="the first report of the database server")
     forget_job(work)
+
+
+def enables_root(doors: Doors, version: DatastoreVersion) -> bool:
+    """Tell whether new instances of a version have their superuser enabled at once."""
+    return version.manager in doors.settings.root_on_create and Facet.ROOT in registry.spec(version.manager).facets
 
 
 def check_accounts(spec: Spec, databases: Sequence[Database], users: Sequence[User]) -> None:
@@ -234,9 +288,9 @@ def _settle(tx: Tx, work: Work, *, there: bool) -> None:
 
 
 def _config(work: Work, instance: Instance) -> str:
-    version, flavor = instance.datastore_version, work.doors.cloud.flavor(instance.flavor_id)
-    inputs = ConfigInputs(instance_id=instance.id, version=version.version, ram_mib=flavor.ram_mib)
-    return registry.spec(version.manager).render_config(inputs)
+    ram_mib = work.doors.cloud.flavor(instance.flavor_id).ram_mib
+    with work.doors.database.reading() as tx:
+        return config_of(tx, instance, ram_mib=ram_mib)
 
 
 def _need_facet(spec: Spec, facet: Facet, given: Collection[object], field_name: str) -> None:
@@ -268,13 +322,31 @@ def wanted_flavor(doors: Doors, ref: str | None) -> Flavor:
         raise InvalidInput(f"flavorRef: flavor {flavor_id} cannot be found") from error
 
 
-def _check_region(doors: Doors, region: str | None) -> None:
+def _version(tx: Tx, doors: Doors, request: CreateInstance, backup: Backup | None) -> DatastoreVersion:
+    """Return the version that is asked for; what is restored has that of its backup unless another is named."""
+    ours = None if backup is None else backup.datastore_version
+    if request.datastore_type is None and request.datastore_version is None and ours is not None and ours.active:
+        return ours
+    return datastores.resolve(
+        tx,
+        type=request.datastore_type,
+        version=request.datastore_version,
+        number=request.datastore_version_number,
+        default_datastore=doors.settings.default_datastore,
+    )
+
+
+def check_region(doors: Doors, region: str | None) -> None:
+    """Raise `InvalidInput` for another region than this one."""
     if region is not None and region != doors.settings.region:
         raise InvalidInput(f"region_name: {region!r} is not served here, only {doors.settings.region!r}")
 
 
-def _check_volume(doors: Doors, spec: Spec, request: CreateInstance) -> None:
-    size = request.volume_size_gib
+def check_volume(doors: Doors, spec: Spec, size: int | None, volume_type: str | None) -> None:
+    """Raise `InvalidInput`, `QuotaExceeded` or `Unsupported` unless an instance of the engine may have such a data volume.
+
+    `size` is in GiB; None for no volume.
+    """
     if not spec.volume_support:
         if size is not None:
             raise Unsupported(f"volume: {spec.title} has no data volume")
@@ -283,8 +355,8 @@ def _check_volume(doors: Doors, spec: Spec, request: CreateInstance) -> None:
         raise InvalidInput("volume: size is required")
     if size < 1:
         raise InvalidInput("volume: size must be at least 1 GiB")
-    if request.volume_type is not None and request.volume_type not in (types := doors.cloud.volume_types()):
-        raise InvalidInput(f"volume: type {request.volume_type!r} cannot be found; on offer: {', '.join(types)}")
+    if volume_type is not None and volume_type not in (types := doors.cloud.volume_types()):
+        raise InvalidInput(f"volume: type {volume_type!r} cannot be found; on offer: {', '.join(types)}")
     check_volume_size(doors, size)
 
 
@@ -298,7 +370,11 @@ def check_volume_size(doors: Doors, size_gib: int) -> None:
 def _book(
     tx: Tx, doors: Doors, caller: Caller, request: CreateInstance, version: DatastoreVersion, flavor: Flavor
 ) -> tuple[Instance, str]:
+    if request.configuration_id is not None:
+        attachable(tx, request.configuration_id, project_id=caller.project_id, version=version)
     size = request.volume_size_gib
+    if request.backup_ref is not None:
+        hold_restorable(tx, request.backup_ref)
     charges = charge(ram_mib=flavor.ram_mib, volume_gib=size)
     quotas.reserve(tx, caller.project_id, charges, quota_defaults(doors.settings.limits))
     instance = instances.insert(
@@ -316,6 +392,8 @@ def _book(
             region=doors.settings.region,
             access=request.access,
             availability_zone=request.availability_zone,
+            configuration_id=request.configuration_id,
+            locality=request.locality,
         ),
     )
     operation = book(
@@ -323,13 +401,18 @@ def _book(
         caller,
         instance,
         KIND,
-        timeout_s=doors.settings.build_timeout_s,
+        timeout_s=doors.settings.build_timeout_s if request.backup_ref is None else doors.settings.restore_timeout_s,
         args={
+            **({} if request.backup_ref is None else {BACKUP_ID: request.backup_ref}),
             "databases": [database.to_json() for database in request.databases],
             "nic": asdict(request.nic),
             "availability_zone": request.availability_zone,
+            **intend_first(tx, caller, instance, request.module_ids),
         },
-        secrets={"users": [user.to_json() for user in request.users]},
+        secrets={
+            "users": [user.to_json() for user in request.users],
+            **({"root_password": request.root_password} if enables_root(doors, version) else {}),
+        },
         reserved=charges,
     )
     return instance, operation.id

@@ -7,10 +7,13 @@ from trove.core.errors import Forbidden, NotFound, TroveError
 from trove.core.transitions import Event
 from trove.operations.booking import book, cancel_unfinished, conclude, reserved_by_others
 from trove.operations.doors import Doors
-from trove.operations.sight import instance_of, need_single
+from trove.operations.instance import eject
+from trove.operations.instance.replica_building import clean_up_source
+from trove.operations.instance.replica_set import SOURCE
+from trove.operations.sight import instance_of, need_no_cluster
 from trove.operations.steps import line, step
 from trove.operations.work import Work
-from trove.store import guests, instances, quotas
+from trove.store import guests, instances, operations, quotas
 from trove.store.session import Tx
 
 KIND = "instance.delete"
@@ -19,26 +22,39 @@ KIND = "instance.delete"
 def start(doors: Doors, caller: Caller, instance_id: str) -> None:
     """Accept the deletion. A build or another action that runs is cancelled; the deletion waits for its end by itself.
 
-    Raises `NotFound`, `Forbidden` while it has replicas, `Unsupported` for a cluster's member, `NotReady` when it is being
-    deleted already.
+    Raises `NotFound`, `Forbidden` while it has replicas or is being ejected from them, `Unsupported` for a cluster's member,
+    `NotReady` when it is being deleted already.
     """
     doors.announcer.announce(doors.database.run(_book, doors, caller, instance_id))
 
 
 def _book(tx: Tx, doors: Doors, caller: Caller, instance_id: str) -> str:
     instance = instance_of(tx, caller, instance_id)
-    if instance.replicas:
-        raise Forbidden(f"Instance {instance.id} has replicas: {', '.join(instance.replicas)}. Delete or detach them first.")
-    need_single(instance, caller)
+    replicas = [member for member in instances.hold_set(tx, instance.id) if member != instance.id]
+    if replicas:
+        raise Forbidden(f"Instance {instance.id} has replicas: {', '.join(replicas)}. Delete or detach them first.")
+    _need_not_ejected_now(tx, instance.id)
+    need_no_cluster(instance)
     instances.apply(tx, instance.id, Event.DELETE_ACCEPTED)
+    instances.set_configuration(tx, instance.id, None)
     cancel_unfinished(tx, instance.id, but=KIND)
-    return book(tx, caller, instance, KIND, timeout_s=doors.settings.delete_timeout_s).id
+    args = {} if instance.replica_of is None else {SOURCE: instance.replica_of}
+    return book(tx, caller, instance, KIND, timeout_s=doors.settings.delete_timeout_s, args=args).id
+
+
+def _need_not_ejected_now(tx: Tx, instance_id: str) -> None:
+    """Raise `Forbidden` while the instance is parted from its replicas: broken off, that would leave them without a source."""
+    for operation in operations.unfinished(tx, limit=100, resource_id=instance_id):
+        if operation.kind == eject.KIND and not operation.cancel_requested:
+            raise Forbidden(f"Instance {instance_id} is being ejected from its replicated set. Delete it when that has ended.")
 
 
 def flow(work: Work) -> Any:
     """Return the flow that frees everything. Each step is content with what is gone already."""
+    leaving = [step(work, leave_source, waiting_for="the source to be told")] if SOURCE in work.operation.args else []
     return line(
         work,
+        *leaving,
         step(work, remove_server, waiting_for="the server to be deleted"),
         step(work, remove_volume, waiting_for="the volume to be deleted"),
         step(work, remove_port, waiting_for="the address to be released"),
@@ -67,6 +83,11 @@ def fail(tx: Tx, work: Work, error: TroveError) -> None:
     if conclude(tx, work, Event.DELETE_FAILED):
         instance_id = work.operation.resource_id
         instances.record_fault(tx, instance_id, error.message, f"Operation {work.operation.id}", fence=work.fence)
+
+
+def leave_source(work: Work) -> None:
+    """Tell the source of a replica that it follows no more. Nobody waits for it."""
+    clean_up_source(work, str(work.operation.args[SOURCE]), tag="forget")
 
 
 def remove_server(work: Work) -> None:

@@ -8,25 +8,29 @@ from trove.core.transitions import Event
 from trove.operations.booking import cancel_unfinished
 from trove.operations.doors import Doors
 from trove.operations.instance import delete
+from trove.operations.notifications.lifecycle import notified
 from trove.operations.sight import instance_of
-from trove.store import guests, instances
+from trove.store import backups, guests, instances
 from trove.store.session import Tx
 
 CANCELLED = "The status was reset while the instance was being built: the build was cancelled."
 
 
+@notified("instance.reset_status", lambda instance_id: {"instance_id": instance_id})
 def start(doors: Doors, caller: Caller, instance_id: str) -> None:
     """Let go of the instance, say of its service unknown until the next heartbeat, and cancel what runs, except a deletion.
 
     What was being built or deleted shows ERROR, can be deleted (again), and is written over by nothing that still ran for it
     but the reason why its build or deletion failed. Raises `NotFound`. May run twice.
     """
-    doors.database.run(_reset, caller, instance_id)
+    doors.database.run(reset, caller, instance_id)
 
 
-def _reset(tx: Tx, caller: Caller, instance_id: str) -> None:
+def reset(tx: Tx, caller: Caller, instance_id: str) -> None:
+    """Do so in the caller's transaction."""
     instance = instance_of(tx, caller, instance_id)
     was = instances.apply(tx, instance.id, Event.STATUS_RESET)
+    backups.fail_running(tx, instance.id, "The status of its instance was reset while it was being made.")
     cancel_unfinished(tx, instance.id, but=delete.KIND)
     if was is Task.BUILDING:
         instances.record_fault(tx, instance.id, CANCELLED, f"Request {caller.request_id}")

@@ -11,6 +11,7 @@ from trove.operations.booking import book, commit_reserved, conclude, need_room,
 from trove.operations.doors import Doors
 from trove.operations.instance.create import wanted_flavor
 from trove.operations.instance.restart import ensure_running, restart_for
+from trove.operations.offers import need_offered
 from trove.operations.sight import instance_of, need_no_cluster
 from trove.operations.steps import line, step
 from trove.operations.work import Work
@@ -27,8 +28,10 @@ def start(doors: Doors, caller: Caller, instance_id: str, flavor_ref: str) -> No
     `QuotaExceeded`, `NotReady` naming the state, `Overloaded`.
     """
     with doors.database.reading() as tx:
-        need_no_cluster(instance_of(tx, caller, instance_id))
+        instance = instance_of(tx, caller, instance_id)
+        need_no_cluster(instance)
     flavor = wanted_flavor(doors, flavor_ref)
+    need_offered(doors, instance.datastore_version.id, flavor_id=flavor.id)
     doors.announcer.announce(doors.database.run(_book, doors, caller, instance_id, flavor))
 
 
@@ -74,7 +77,7 @@ def flow(work: Work) -> Any:
 def succeed(tx: Tx, work: Work) -> None:
     """Show the new flavor, in the transaction that ends the operation, whatever was made of the instance meanwhile."""
     instance_id = work.operation.resource_id
-    if conclude(tx, work, Event.RESIZED):
+    if conclude(tx, work, Event.RESIZED, restarted=True):
         instances.clear_fault(tx, instance_id)
     if instances.exists(tx, instance_id):
         flavor_id, ram_mib = str(work.operation.args["flavor_id"]), _ram_mib(work, "ram_mib")

@@ -7,11 +7,10 @@ from trove.core.errors import CloudError, TroveError
 from trove.core.instances import Instance
 from trove.core.status import ServerStatus
 from trove.core.transitions import Event
-from trove.datastores import registry
-from trove.datastores.contract import ConfigInputs
 from trove.operations.booking import book, conclude, need_room
 from trove.operations.doors import Doors
 from trove.operations.guest_jobs import await_serving, forget_job, run_job
+from trove.operations.rendering import config_of
 from trove.operations.sight import instance_of, need_single
 from trove.operations.steps import line, step
 from trove.operations.work import Work
@@ -48,7 +47,7 @@ def flow(work: Work) -> Any:
 
 def succeed(tx: Tx, work: Work) -> None:
     """Show the instance as ACTIVE again, in the transaction that ends the operation."""
-    if conclude(tx, work, Event.RESTARTED):
+    if conclude(tx, work, Event.RESTARTED, restarted=True):
         instances.clear_fault(tx, work.operation.resource_id)
 
 
@@ -78,9 +77,8 @@ def restart_database(work: Work) -> None:
 
 def restart_for(work: Work, instance: Instance, *, ram_mib: int) -> None:
     """Do so with a configuration for a server of `ram_mib` MiB of memory."""
-    version = instance.datastore_version
-    inputs = ConfigInputs(instance_id=instance.id, version=version.version, ram_mib=ram_mib)
-    config = registry.spec(version.manager).render_config(inputs)
+    with work.doors.database.reading() as tx:
+        config = config_of(tx, instance, ram_mib=ram_mib)
     run_job(work, "restart", {"config": config}, waiting_for="the guest agent to restart the database")
     await_serving(work, waiting_for="the report of the restarted database server")
     forget_job(work)

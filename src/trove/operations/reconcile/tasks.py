@@ -4,6 +4,7 @@ import logging
 
 from trove.core.callers import Caller
 from trove.core.census import Stranded
+from trove.core.errors import NotReady
 from trove.core.ids import new_id
 from trove.core.status import Task, shown_status
 from trove.core.transitions import Event
@@ -27,7 +28,10 @@ def release(this: Round) -> None:
         if this.stopping.is_set():
             return
         if seen.task is Task.DELETING:
-            operation_id = this.doors.database.run(_delete_again, this.doors, seen)
+            try:
+                operation_id = this.doors.database.run(_delete_again, this.doors, seen)
+            except NotReady:
+                continue  # its cluster is busy, and frees it or deletes it
             if operation_id is not None:
                 LOG.warning("Instance %s was to be deleted, and nothing did it: a new deletion is booked", seen.instance_id)
                 this.offer(operation_id)

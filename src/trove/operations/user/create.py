@@ -7,9 +7,11 @@ from trove.core.callers import Caller
 from trove.core.errors import InvalidInput
 from trove.datastores.contract import Facet, Spec
 from trove.operations.doors import Doors
+from trove.operations.notifications.lifecycle import notified
 from trove.operations.serving import serving
 
 
+@notified("user.create", lambda instance_id, users: {"instance_id": instance_id, "username": [user.name for user in users]})
 def start(doors: Doors, caller: Caller, instance_id: str, users: Sequence[User]) -> None:
     """Create them with their grants; when it returns they are there. Nothing is sent before all have passed the engine's rules.
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 
 from trove.core.accounts import User
 from trove.core.callers import Caller
+from trove.core.json import JSON
 from trove.datastores.contract import Facet
 from trove.operations.doors import Doors
+from trove.operations.notifications.lifecycle import notified
 from trove.operations.serving import serving
 
 
@@ -20,6 +22,17 @@ class UpdateUser:
     password: str | None = field(default=None, repr=False)
 
 
+def _traits(instance_id: str, request: UpdateUser) -> dict[str, JSON]:
+    return {
+        "instance_id": instance_id,
+        "username": request.name,
+        "hostname": request.host,
+        "new_username": request.new_name,
+        "new_hostname": request.new_host,
+    }
+
+
+@notified("user.update", _traits)
 def start(doors: Doors, caller: Caller, instance_id: str, request: UpdateUser) -> None:
     """Change what is given, keeping grants. Raises `NotFound`, `InvalidInput` (rules, or the new one exists), `NotReady`."""
     found = serving(doors, caller, instance_id, Facet.USERS)

@@ -1,0 +1,89 @@
+"""What a backup builds on: the manifests from the full backup to the wanted one, each checked against what names it."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from urllib.parse import unquote, urlsplit
+
+from trove.core.backups import Backup, BackupType
+from trove.core.errors import Conflict, InvalidInput, NotFound
+from trove.core.manifests import MAX_BYTES, Manifest, manifest_name, prefix_of
+from trove.objectstore.contract import ObjectStore
+
+LONGEST = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One manifest of a chain. `digest` is the hexadecimal SHA-256 of its object."""
+
+    container: str
+    name: str
+    digest: str
+    manifest: Manifest
+
+    @property
+    def prefix(self) -> str:
+        """Return what the names of its objects begin with."""
+        return prefix_of(self.manifest.backup_id)
+
+
+def chain_of(objects: ObjectStore, backup: Backup) -> tuple[Link, ...]:
+    """Return the chain of a whole backup, the full one first.
+
+    Raises `NotFound` when a manifest is missing, `Conflict` when one is not what it was, `Unavailable`.
+    """
+    place = place_of(backup)
+    if place is None or backup.checksum is None:
+        raise NotFound(f"Backup {backup.id} has no objects.")
+    wanted: tuple[str, str, str] | None = (*place, backup.checksum)
+    links: list[Link] = []
+    while wanted is not None:
+        container, name, digest = wanted
+        link = read_link(objects, container, name, digest=digest)
+        links.append(link)
+        parent = link.manifest.parent
+        wanted = None if parent is None else (parent.container, parent.name, parent.digest)
+        if len(links) > LONGEST:
+            raise Conflict(f"Backup {backup.id} builds on more than {LONGEST} others.")
+    return tuple(reversed(links))
+
+
+def place_of(backup: Backup) -> tuple[str, str] | None:
+    """Return container and name of a backup's manifest; None when it has none."""
+    if backup.container is None:
+        return None
+    if backup.type is not BackupType.IMPORTED:
+        return backup.container, manifest_name(backup.id)
+    # Where it was taken in from, by whatever name the store was reached then.
+    return backup.container, "/".join(unquote(urlsplit(backup.location or "").path).split("/")[-2:])
+
+
+def read_link(objects: ObjectStore, container: str, name: str, *, digest: str | None = None) -> Link:
+    """Read a manifest.
+
+    Raises `NotFound`, `Unavailable`; `Conflict` when its digest is not `digest`; `InvalidInput` for what is no manifest.
+    """
+    content = bytearray()
+    for chunk in objects.get(container, name):
+        content += chunk
+        if len(content) > MAX_BYTES:
+            raise InvalidInput("The backup's manifest is too large to be one.")
+    found = sha256(content).hexdigest()
+    if digest not in {None, found}:
+        raise Conflict(f"The backup's manifest {name} is not the one that was written: its checksum differs.")
+    manifest = Manifest.from_bytes(bytes(content))
+    if name != manifest_name(manifest.backup_id):
+        raise InvalidInput("The backup's manifest is not where it says that it is.")
+    return Link(container=container, name=name, digest=found, manifest=manifest)
+
+
+def check_segments(objects: ObjectStore, link: Link) -> None:
+    """Raise `NotFound`, or `Conflict`, unless all segments of a manifest are there in their sizes. Their bytes are not read."""
+    held = {info.name: info.size for info in objects.list(link.container, prefix=link.prefix)}
+    for segment in link.manifest.segments:
+        if not segment.name.startswith(link.prefix):
+            raise Conflict("The backup's manifest names objects that are not its own.")
+        if segment.name not in held:
+            raise NotFound(f"Object {segment.name} of the backup is missing in the object store.")
+        if held[segment.name] != segment.size:
+            raise Conflict(f"Object {segment.name} of the backup has {held[segment.name]} bytes, not {segment.size}.")

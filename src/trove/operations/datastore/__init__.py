@@ -1,0 +1,1 @@
+"""What administrators do to datastores and their versions, one file a verb."""

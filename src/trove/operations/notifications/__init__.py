@@ -1,0 +1,1 @@
+"""What is told of operations, beginning and end, under the names that consumers of notifications know."""

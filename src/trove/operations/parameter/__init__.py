@@ -1,0 +1,1 @@
+"""Verbs of the parameters that configuration groups may set."""

@@ -1,0 +1,1 @@
+"""What administrators do to quotas, one file a verb."""

@@ -1,0 +1,12 @@
+"""Show the TLS of an instance."""
+
+from trove.core.callers import Caller
+from trove.operations.doors import Doors
+from trove.operations.tls.support import managed
+from trove.store import tls
+
+
+def start(doors: Doors, caller: Caller, instance_id: str) -> str | None:
+    """Return the mode that TLS was enabled with, None when it never was. Raises what `managed` does."""
+    with doors.database.reading() as tx:
+        return tls.mode(tx, managed(tx, caller, instance_id).id)

@@ -1,0 +1,1 @@
+"""An engine with every facet and no server: guests of tests answer for it."""
