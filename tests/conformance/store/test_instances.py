@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -49,6 +49,17 @@ def test_a_new_instance_is_building_and_comes_back_as_it_was_given(database: Dat
     assert found.datastore_version == version
     assert found.created.tzinfo is not None
     assert abs(utcnow() - found.created) < timedelta(minutes=5)
+
+
+def test_values_keep_their_types_whichever_way_rows_come(database: Database) -> None:
+    active, retired = add_version(database, "10.11"), add_version(database, "10.6", active=False)
+    for version in (active, retired):
+        made = add_instance(database, version)
+        with database.reading() as tx:
+            found = instances.get(tx, made.id)
+        assert found.datastore_version == version
+        assert found.datastore_version.active is version.active
+        assert (found.created, type(found.created), found.created.tzinfo) == (made.created, type(made.created), UTC)
 
 
 def test_absent_foreign_and_deleted_instances_are_not_found(database: Database) -> None:
