@@ -1,0 +1,26 @@
+"""The connection to an OpenStack cloud, as the service's own user."""
+
+from typing import Any
+
+import openstack
+from trove.cloud.openstack.settings import OpenStackSettings
+
+APP = "trove"
+SERVICES = ("compute", "block_storage", "network", "image")
+STATUS_RETRIES = 2
+"""Of answers that say that the service is busy: the step that asked is repeated as well, but later."""
+
+
+def connect(settings: OpenStackSettings) -> Any:
+    """Return an openstacksdk connection; it logs in when it is first used, and again when its token ends."""
+    options: dict[str, Any] = {f"{service}_status_code_retries": STATUS_RETRIES for service in SERVICES}
+    return openstack.connection.Connection(
+        auth=dict(settings.auth),
+        auth_type="v3applicationcredential" if "application_credential_id" in settings.auth else "password",
+        region_name=settings.region,
+        interface="public",
+        verify=settings.verify,
+        app_name=APP,
+        **options,
+        **dict[str, Any](settings.overrides),
+    )

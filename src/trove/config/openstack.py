@@ -1,0 +1,61 @@
+"""Options for `cloud = openstack`, under the names that operators know, in `[DEFAULT]`."""
+
+from oslo_config import cfg
+
+GROUP = "DEFAULT"
+
+SERVICES = {"nova_compute": "compute", "cinder": "block_storage", "neutron": "network", "glance": "image"}
+"""How options call a service, and how openstacksdk does."""
+
+_TYPES = {"nova_compute": "compute", "cinder": "block-storage", "neutron": "network", "glance": "image"}
+
+
+def _of_service(name: str) -> list[cfg.Opt]:
+    return [
+        cfg.StrOpt(f"{name}_url", help=f"URL of {_TYPES[name]} instead of the catalogue's."),
+        cfg.StrOpt(f"{name}_service_type", help=f"Type in the catalogue of services, if it is not {_TYPES[name]}."),
+        cfg.StrOpt(
+            f"{name}_endpoint_type", default="publicURL", help="Endpoint in the catalogue: publicURL, internalURL or adminURL."
+        ),
+        cfg.BoolOpt(
+            f"{name}_api_insecure",
+            default=False,
+            help="Do not check certificates of the cloud's services; one such option holds for all of them. For trying only.",
+        ),
+    ]
+
+
+OPTS = [
+    cfg.ListOpt(
+        "management_networks",
+        default=[],
+        deprecated_name="default_neutron_networks",
+        help="Networks (ids or names) on which every server gets a port of the service's, beside the tenant's.",
+    ),
+    cfg.ListOpt("management_security_groups", default=[], help="Ids of the security groups of those ports."),
+    cfg.StrOpt(
+        "trove_security_group_name_prefix", default="trove_sg", help="What names of instances' security groups begin with."
+    ),
+    cfg.StrOpt("trove_security_group_rule_cidr", default="0.0.0.0/0", help="Who may connect to an instance that names nobody."),
+    cfg.StrOpt("cinder_volume_type", help="Volume type of instances that name none; without it Cinder's default."),
+    cfg.BoolOpt(
+        "online_volume_resize",
+        default=True,
+        help="Whether volumes may grow under a running server; a server is stopped for it where Cinder refuses that.",
+    ),
+    cfg.BoolOpt(
+        "use_nova_server_config_drive",
+        default=False,
+        help="Give servers a config drive; else they need a metadata service.",
+    ),
+    cfg.StrOpt("nova_keypair", help="Name of a key pair of the service's user with which servers can be entered by SSH."),
+    cfg.StrOpt(
+        "injected_config_location", default="/etc/trove/conf.d", help="Directory in a server for the files of its guest agent."
+    ),
+    cfg.StrOpt(
+        "cloudinit_location",
+        default="/etc/trove/cloudinit",
+        help="Directory with <datastore manager>.cloudinit files, cloud-configs that are added to what servers are given.",
+    ),
+    *(option for name in SERVICES for option in _of_service(name)),
+]
