@@ -2,20 +2,24 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
-GENERATED := etc/trove/trove.conf.sample etc/trove/policy.yaml.sample src/trove/cmd/local/api-paste.ini README.md doc/api.md doc/openapi.json doc/states.md doc/clients.md
+GENERATED := etc/trove/trove.conf.sample etc/trove/policy.yaml.sample src/trove/cmd/local/api-paste.ini README.md doc/api.md doc/openapi.json doc/states.md doc/clients.md doc/support.md
 
-.PHONY: help demo test check generate bench clean
+.PHONY: help demo test test-openstack check generate bench clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## Build a real MariaDB server through the whole service, use it, remove it
+demo: ## Build a real database server through the whole service, use it, remove it
 	@tools/setup demo
-	@$(PYTHON) tools/demo.py
+	@$(PYTHON) tools/demo.py $(ARGS)
 
 test: ## Run every test, with real servers
 	@tools/setup test
 	$(PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+test-openstack: ## Run the tests of a real OpenStack: LAB=<path to the lab program>, or TROVE_TEST_CLOUDS=<clouds.yaml>
+	@tools/setup test
+	@tools/test_openstack $(ARGS)
 
 check: ## Lint, types, floors, sizes, generated files
 	@tools/setup check

@@ -1,8 +1,10 @@
 """The demo: the whole service in a stack of its own, driven by the real `openstack database` commands, then removed.
 
-`make demo`. Builds a MariaDB server, uses it over TCP, restarts and deletes it. The last line tells the two times that matter.
+`make demo`, or for instance `make demo ARGS="--datastore postgresql --version 17"`. Builds a server, uses it over TCP, restarts
+and deletes it. The last line tells the two times that matter.
 """
 
+import argparse
 import json
 import os
 import secrets
@@ -21,14 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import keystoneauth1.session
-import pymysql
 import troveclient.v1.client
+from demo_clients import Client, client_for
 from keystoneauth1.http_basic import HTTPBasicAuth
 
 BIN = Path(sys.executable).parent
 BUILD_TIMEOUT_S = 300.0
 DELETE_TIMEOUT_S = 120.0
 WATCH_S = 0.05
+DATASTORES = ("mariadb", "mysql", "postgresql", "redis", "valkey")
 ROWS = ((1, "a chair"), (2, "two tables"), (3, "Äpfel"))
 
 
@@ -42,12 +45,19 @@ class Demo:
 
     state_dir: Path
     port: int
+    datastore: str
+    version: str | None
     step: str = "prepare"
     environ: dict[str, str] = field(default_factory=dict, repr=False)
     library: Any = field(default=None, repr=False)
     address: str = ""
     user: str = "alice"
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
+
+    @property
+    def client(self) -> Client:
+        """Return what speaks to the database."""
+        return client_for(self.datastore)
 
     def begin(self, step: str) -> None:
         """Say what comes next."""
@@ -56,7 +66,7 @@ class Demo:
 
     def trove_local(self, *words: str, quiet: bool = True) -> str:
         """Run trove-local on this demo's state directory; return what it printed."""
-        argv = [str(BIN / "trove-local"), words[0], "--state-dir", str(self.state_dir), *words[1:]]
+        argv = [str(BIN / "trove-local"), *words, "--state-dir", str(self.state_dir)]
         done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:
             raise DemoError(f"`trove-local {words[0]}` ended with exit code {done.returncode}")
@@ -92,24 +102,13 @@ class Demo:
         """Ask for an instance; return its id and when the request was accepted (monotonic), seen by a second client."""
         self.begin("choose a flavor and a datastore")
         flavor = min(self.openstack("database", "flavor", "list", "-f", "json"), key=lambda one: int(one["RAM"]))
-        versions = self.openstack("datastore", "version", "list", "mariadb", "-f", "json")
-        if not versions:
-            raise DemoError("no version of mariadb is on offer")
-        self.begin("create an instance: mariadb, 1 GiB volume, database `shop`, user `alice`")
+        version = self.choose_version()
+        self.begin(f"create an instance: {self.datastore} {version}, 1 GiB volume, user `alice`")
         self.library = self.troveclient()
-        words = (
-            "database",
-            "instance",
-            "create",
-            "demo",
-            "--flavor",
-            str(flavor["ID"]),
-            "--size",
-            "1",
-            "--datastore",
-            "mariadb",
-        )
-        words += ("--datastore-version", versions[0]["Name"], "--databases", "shop", "--users", f"{self.user}:{self.password}")
+        words = ["database", "instance", "create", "demo", "--flavor", str(flavor["ID"]), "--size", "1"]
+        words += ["--datastore", self.datastore, "--datastore-version", version, "--users", f"{self.user}:{self.password}"]
+        if self.client.database is not None:
+            words += ["--databases", self.client.database]
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(self.openstack, *words, "-f", "json")
             while not self.library.instances.list() and not asked.done():
@@ -118,6 +117,26 @@ class Demo:
             self.begin("wait until it is built")
             active = self.await_state(accepted)
             return asked.result()["id"], active - accepted
+
+    def choose_version(self) -> str:
+        """Return the wanted version, or the first; where it is not on offer, its image is built."""
+        names = self.offered()
+        if (self.version or self.datastore) not in {*names, *([self.datastore] if names else [])}:
+            images = [one["name"] for one in json.loads(self.trove_local("image", "list", "--json"))["images"]]
+            fitting = [name for name in images if name == f"{self.datastore}-{self.version}" or not self.version]
+            fitting = [name for name in fitting if name.startswith(f"{self.datastore}-")]
+            if not fitting:
+                raise DemoError(f"{self.datastore} {self.version or ''} is not on offer; images: {', '.join(images)}")
+            self.begin(f"build the image {fitting[0]}")
+            self.trove_local("image", "build", fitting[0])
+            names = self.offered()
+        return self.version or names[0]
+
+    def offered(self) -> list[str]:
+        """Return the versions of the datastore that are on offer."""
+        if self.datastore not in {one["Name"] for one in self.openstack("datastore", "list", "-f", "json")}:
+            return []
+        return [one["Name"] for one in self.openstack("datastore", "version", "list", self.datastore, "-f", "json")]
 
     def troveclient(self) -> Any:
         """Return python-troveclient's library with the settings of the environment."""
@@ -148,38 +167,25 @@ class Demo:
                 raise DemoError(f"still {state} after {timeout_s:g} s")
             time.sleep(WATCH_S)
 
-    def connect(self) -> "pymysql.connections.Connection[Any]":
-        """Connect over TCP as the user."""
-        return pymysql.connect(
-            host=self.address, port=3306, user=self.user, password=self.password, database="shop", connect_timeout=10
-        )
-
     def first_query(self) -> float:
         """Return the seconds until the new server answers its first query."""
         began = time.monotonic()
         found = self.library.instances.list()[0]
         self.address = str(found.addresses[0]["address"])
-        with self.connect() as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT VERSION(), CURRENT_USER()")
-            seconds = time.monotonic() - began
-            version, user = cursor.fetchone() or ("?", "?")
-        print(f"   {self.address}:3306 answers as {user}: MariaDB {version}", flush=True)
+        version, user = self.client.greet(self.address, self.user, self.password)
+        seconds = time.monotonic() - began
+        print(f"   {self.address}:{self.client.port} answers as {user}: {self.client.title} {version}", flush=True)
         return seconds
 
     def use(self) -> None:
-        """Create a table, write and read rows."""
-        self.begin("create a table, write and read rows over TCP")
-        with self.connect() as connection, connection.cursor() as cursor:
-            cursor.execute("CREATE TABLE orders (id INT PRIMARY KEY, what VARCHAR(40) CHARACTER SET utf8mb4)")
-            cursor.executemany("INSERT INTO orders VALUES (%s, %s)", ROWS)
-            connection.commit()
+        """Write and read rows."""
+        self.begin("write and read rows over TCP")
+        self.client.write(self.address, self.user, self.password, ROWS)
         self.check_rows()
 
     def check_rows(self) -> None:
         """Read the rows back."""
-        with self.connect() as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT id, what FROM orders ORDER BY id")
-            rows = cursor.fetchall()
+        rows = self.client.read(self.address, self.user, self.password)
         if rows != ROWS:
             raise DemoError(f"the rows read back are {rows!r}")
         print(f"   {len(rows)} rows read back: {', '.join(what for _, what in rows)}", flush=True)
@@ -187,7 +193,9 @@ class Demo:
     def list_inside(self, instance_id: str) -> None:
         """List databases and users through the API."""
         self.begin("list databases and users through the API")
-        for kind, wanted in (("db", "shop"), ("user", self.user)):
+        for kind, wanted in (("db", self.client.database), ("user", self.user)):
+            if wanted is None:
+                continue
             names = [one["Name"] for one in self.openstack("database", kind, "list", instance_id, "-f", "json")]
             print(f"   {', '.join(names)}", flush=True)
             if wanted not in names:
@@ -269,10 +277,14 @@ def attempt(story: Callable[[], str], demo: Demo) -> tuple[int, str]:
 
 def main() -> int:
     """Run the demo in a fresh state directory and remove it again."""
+    parser = argparse.ArgumentParser(description="Runs the whole service, and one database server through its life.")
+    parser.add_argument("--datastore", default="mariadb", choices=DATASTORES, help="engine (default: mariadb)")
+    parser.add_argument("--version", help="its version, such as 17; an image that is missing is built")
+    chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     state_dir = Path(tempfile.mkdtemp(prefix="trove-demo-"))
     state_dir.chmod(0o711)
-    demo = Demo(state_dir=state_dir, port=free_port())
+    demo = Demo(state_dir=state_dir, port=free_port(), datastore=chosen.datastore, version=chosen.version)
     code, line = attempt(demo.run, demo)
     try:
         clean_up(demo)

@@ -1,4 +1,4 @@
-"""Writes the generated files again: samples in etc/trove, what works in README.md, doc/openapi.json, doc/api.md, doc/states.md.
+"""Writes the generated files again: samples in etc/trove, tables in README.md, and what else is generated in doc.
 
 `make generate`, and `make check` followed by `git diff --exit-code`, so that none of them is ever edited by hand or forgotten.
 """
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import client_table
+import support_table
 from api_routes import routes_text
 from state_diagram import states_text
+from tests.support import editions
 
 from trove.api import openapi
-from trove.datastores import registry
-from trove.datastores.contract import Facet
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -34,21 +34,20 @@ def samples() -> None:
 
 
 def support_tables() -> str:
-    """Return the tables: engines by facet from their specs, clouds by subject from the conformance tests they pass."""
+    """Return the tables: engines by what was proven of them, clouds by subject from the conformance tests they pass."""
     return "\n".join(["", *_engines(), "", *_clouds(), ""])
 
 
 def _engines() -> Iterator[str]:
-    facets = [facet for facet in Facet if any(facet in registry.spec(manager).facets for manager in registry.managers())]
-    yield _row("Engine", "Versions", *(facet.value.replace("_", " ") for facet in facets))
-    yield _rule(2 + len(facets))
-    for manager in registry.managers():
-        spec = registry.spec(manager)
-        yield _row(
-            spec.title,
-            ", ".join(f"{version.rstrip('.')}.x" for version in spec.usable_versions),
-            *("yes" if facet in spec.facets else "" for facet in facets),
-        )
+    """Yield by engine and version what the conformance suite proved of it; doc/support.md has the numbers."""
+    seen = support_table.load()
+    yield _row("Engine", *support_table.SUBJECTS)
+    yield _rule(1 + len(support_table.SUBJECTS))
+    for edition in editions.ALL:
+        proven = ("yes" if support_table.is_proven(edition, subject, seen) else "" for subject in support_table.SUBJECTS)
+        yield _row(f"{edition.spec.title} {edition.version}", *proven)
+    yield ""
+    yield "Each *yes* stands for tests that passed on a real server of that version: [doc/support.md](doc/support.md)."
 
 
 def _clouds() -> Iterator[str]:
@@ -93,6 +92,7 @@ def main() -> None:
     put_between(ROOT / "doc" / "api.md", API, routes_text())
     (ROOT / "doc" / "states.md").write_text(states_text())
     client_table.render()
+    support_table.render()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
-"""Run the bench: python -m tests.bench [first_query] [api] [conductor] [operations]."""
+"""Run the bench: python -m tests.bench [first_query] [api] [conductor] [operations] [backups] [replication] [failover]."""
 
 import sys
 
-from tests.bench import api, conductor, first_query, operations
+from tests.bench import api, backups, conductor, failover, first_query, operations, replication
 
 SECTIONS = {
     "first_query": first_query.main,
     "api": api.main,
     "conductor": conductor.main,
     "operations": operations.main,
+    "backups": backups.main,
+    "replication": replication.main,
+    "failover": failover.main,
 }
 
 for chosen in sys.argv[1:] or list(SECTIONS):

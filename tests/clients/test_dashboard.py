@@ -37,7 +37,7 @@ def panel(use: Clients) -> Dashboard:
 
 def test_the_panels_of_instances(panel: Dashboard) -> None:
     (datastore,) = [one for one in panel("datastores.list") if one.name == "mariadb"]
-    (version,) = panel("datastore_versions.list", datastore.id)
+    (version,) = [one for one in panel("datastore_versions.list", datastore.id) if one.name == "10.11"]
     flavors = panel("flavors.list_datastore_version_associated_flavors", datastore=datastore.name, version_id=version.id)
     flavor = next(one for one in flavors if one.name == "db.tiny")
     types = panel(
@@ -110,7 +110,7 @@ def test_the_panels_of_configuration_groups(panel: Dashboard, spare: str) -> Non
     def limit() -> int:
         return int(panel.use.sql(spare, "SELECT @@max_connections", user="alice", password="secret-spare")[0][0])
 
-    (version,) = panel.use.get("/datastores/mariadb/versions")["versions"]
+    version = panel.use.version()
     made = panel("configurations.create", "from-horizon", "{}", description="x", datastore="mariadb", datastore_version="10.11")
     names = {one.name for one in panel("configuration_parameters.parameters", "mariadb", version["name"])}
     assert "max_connections" in names
@@ -155,11 +155,17 @@ def test_the_panels_of_strategies(panel: Dashboard, orders: str) -> None:
 
 
 def test_the_panels_of_replicas(panel: Dashboard, spare: str) -> None:
-    assert pending(Facet.REPLICATION)
-    assert panel.refused("instances.create", "copy", replica_of=spare, replica_count=1) == 400
-    assert panel.refused("instances.promote_to_replica_source", spare) == 400
-    assert panel.refused("instances.eject_replica_source", spare) == 400
-    assert panel.refused("instances.update", spare, detach_replica_source=True) == 400
+    copy = panel("instances.create", "copy", replica_of=spare, replica_count=1).id
+    panel.use.healthy(copy)
+    assert panel.refused("instances.eject_replica_source", spare) == 400  # it is heard of
+    panel("instances.promote_to_replica_source", copy)
+    panel.use.until(lambda: (panel.use.instance(spare).get("replica_of") or {}).get("id") == copy)
+    for each in (spare, copy):
+        panel.use.healthy(each)
+    panel("instances.update", spare, detach_replica_source=True)
+    panel.use.until(lambda: not panel.use.instance(spare).get("replica_of"))
+    panel.use.healthy(spare)
+    panel.use.remove(copy)
 
 
 def test_the_panels_of_clusters(panel: Dashboard) -> None:

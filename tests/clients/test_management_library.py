@@ -51,7 +51,7 @@ def admin(use: Clients) -> Library:
 
 
 def test_parameters_are_made_changed_and_removed(admin: Library) -> None:
-    (version,) = admin.use.get("/datastores/mariadb/versions")["versions"]
+    version = admin.use.version()
     path = f"/datastores/versions/{version['id']}/parameters"
     admin("MgmtConfigurationParameters.create", version["id"], "lab_limit", 0, "integer", max_size=9, min_size=1)
     assert admin.use.get(f"{path}/lab_limit")["max"] == 9

@@ -81,7 +81,7 @@ def test_a_group_is_attached_and_removed_by_updating_the_instance(use: Clients, 
 def test_the_parameters_are_those_of_the_version(shell: Shell) -> None:
     rows = {row["name"]: row for row in shell.shown("database configuration parameter list", "10.11", *DATASTORE)}
     assert rows["max_connections"]["type"] == "integer"
-    (version,) = shell.use.get("/datastores/mariadb/versions")["versions"]
+    version = shell.use.version()
     assert {row["name"] for row in shell.shown("database configuration parameter list", version["id"])} == set(rows)
     for words in (("10.11", "max_connections", *DATASTORE), (version["id"], "max_connections")):
         shown = shell.shown("database configuration parameter show", *words)

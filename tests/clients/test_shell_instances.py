@@ -4,9 +4,6 @@ import re
 
 from tests.support.clients import Clients
 from tests.support.clients_shells import Shell
-from tests.support.facets import pending
-
-from trove.datastores.contract import Facet
 
 
 def create_words(shell: Shell, name: str, *more: str) -> tuple[str, ...]:
@@ -82,25 +79,47 @@ def test_an_instance_is_deleted_by_force(shell: Shell) -> None:
     shell.use.gone(made)
 
 
-def test_an_engine_without_upgrades_says_so(shell: Shell, spare: str) -> None:
-    assert pending(Facet.UPGRADES)
-    assert "MariaDB" in shell.fails("database instance upgrade", spare, "10.11")
-    assert shell.use.recorder.last("PATCH").status == 501
-    shell.use.healthy(spare)
+def test_an_upgrade_brings_another_server_for_the_same_rows(shell: Shell) -> None:
+    made = shell.use.create("older")
+    shell.use.healthy(made)
+    asked = {"user": "alice", "password": "secret-older"}
+    shell.use.sql(made, "CREATE TABLE shop.kept AS SELECT 7 AS number", **asked)
+    shell.run("database instance upgrade", made, "11.8")
+    shell.use.until(lambda: shell.use.instance(made)["datastore"]["version"] == "11.8", timeout_s=120)
+    shell.use.healthy(made)
+    assert shell.use.sql(made, "SELECT number FROM shop.kept", **asked) == [(7,)]
+    assert str(shell.use.sql(made, "SELECT VERSION()", **asked)[0][0]).startswith("11.8.")
+    (backup,) = shell.shown("database backup list instance", made)
+    assert (backup["name"], backup["status"]) == ("before upgrade to 11.8 of older", "COMPLETED")
+    shell.run("database backup delete", backup["id"])
+    shell.use.remove(made)
 
 
-def test_an_engine_without_replicas_says_so(shell: Shell, spare: str) -> None:
-    assert pending(Facet.REPLICATION)
-    option = shell.option("--replica-of")
-    words = ("copy", option, spare) if shell.name == "openstack" else ("copy", "db.tiny", option, spare)
-    shell.fails("database instance create", *words)
-    refused = shell.use.recorder.last("POST")
-    assert refused.status == 400
+def test_a_replica_is_made_and_takes_the_place_of_its_source(shell: Shell, spare: str) -> None:
+    if shell.name == "openstack":
+        copy = shell.shown("database instance create", "copy", "--replica-of", spare)["id"]
+    else:
+        # The older client cannot leave out the flavor, which is that of the source whatever one asks for.
+        shell.fails("database instance create", "copy", "db.tiny", "--replica_of", spare)
+        assert shell.use.recorder.last("POST").status == 400
+        status, made = shell.use.ask("POST", "/instances", {"instance": {"name": "copy", "replica_of": spare}})
+        assert status == 200
+        copy = made["instance"]["id"]
+    shell.use.healthy(copy)
+    assert shell.use.instance(copy)["replica_of"]["id"] == spare
+    assert shell.use.sql(copy, "SELECT @@read_only", user="alice", password="secret-spare") == [(1,)]
+    shell.fails("database instance eject", spare)
+    assert shell.use.recorder.last("POST").status == 400  # it is heard of
     shell.fails("database instance promote", spare)
     assert shell.use.recorder.last("POST").status == 400
-    shell.fails("database instance eject", spare)
-    assert shell.use.recorder.last("POST").status == 400
-    shell.use.healthy(spare)
+    shell.run("database instance promote", copy)
+    shell.use.until(lambda: (shell.use.instance(spare).get("replica_of") or {}).get("id") == copy)
+    for each in (spare, copy):
+        shell.use.healthy(each)
+    shell.use.sql(copy, "CREATE TABLE shop.t (i INT)", user="alice", password="secret-spare")
+    shell.use.until(lambda: shell.use.sql(spare, "SHOW TABLES FROM shop", user="alice", password="secret-spare"))
+    shell.use.remove(spare)
+    shell.use.remove(copy)
 
 
 def test_an_instance_is_renamed_and_opened_to_some_networks_only(use: Clients, spare: str) -> None:

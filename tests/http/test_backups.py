@@ -70,7 +70,7 @@ def end(api, operation_id, failure=None):
     with api.doors.database.reading() as tx:
         instance = instances.get(tx, operation.resource_id)
         backup = backups.get(tx, create.backup_id(work))
-    result = store_backup(api.doors.objects, instance.id, create._job(work, instance, backup))
+    result = store_backup(api.doors.objects, instance.id, create.backup_job(work, instance, backup))
     with api.doors.database.transaction() as tx:
         if failure is None:
             backups.record(

@@ -186,7 +186,6 @@ def test_rename(api, method):
         ({"slave_of": ""}, 400),
         ({"configuration": UNKNOWN}, 404),
         ({"datastore_version": "11.4"}, 400),
-        ({"datastore_version": "10.11"}, 501),
         ({"access": {"is_public": True}}, 422),
         ({"name": "new", "access": {}}, 422),
         ({"name": "new", "replica_of": None}, 400),

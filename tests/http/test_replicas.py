@@ -5,12 +5,14 @@ from datetime import timedelta
 
 import pytest
 from tests.http.test_instances import SMALL, UNKNOWN, error
+from tests.support.facets import take_away
 from tests.support.http_api import PROJECT, serving_api
 
 from trove.core.clock import utcnow
 from trove.core.quotas import Resource
 from trove.core.status import ServiceStatus
 from trove.core.transitions import Event
+from trove.datastores.contract import Facet
 from trove.operations.doors import Limits, Settings
 from trove.store import instances, operations, quotas
 from trove.store.tables import instances as rows
@@ -119,12 +121,15 @@ def test_several_need_a_source(api):
     assert api.post("/instances", {"instance": {**SMALL, "replica_count": 1}}).status_code == 200
 
 
-def test_only_a_source_that_can_replicate_and_serves_is_replicated(api, source):
+def test_only_a_source_that_can_replicate_and_serves_is_replicated(api, source, monkeypatch):
     error(replicate(api, UNKNOWN), 404, "itemNotFound")
     foreign = api.active(project_id="p2", guest=False, version_id=api.row(source).datastore_version.id)
     error(replicate(api, foreign), 404, "itemNotFound")
     error(replicate(api, foreign, user="admin"), 404, "itemNotFound")
-    assert "not supported" in error(replicate(api, api.active("plain", guest=False)), 400, "badRequest")
+    plain = api.active("plain", guest=False)
+    with monkeypatch.context() as patch:
+        take_away(patch, Facet.REPLICATION)
+        assert "not supported" in error(replicate(api, plain), 400, "badRequest")
     assert "BUILD" in error(
         replicate(api, api.insert(version_id=api.row(source).datastore_version.id)), 422, "unprocessableEntity"
     )
@@ -226,14 +231,16 @@ def test_its_own_version_is_done_again(api):
     assert api.put(f"/instances/{instance_id}", {"instance": {"datastore_version": "1.0"}}).status_code == 202
 
 
-def test_an_upgrade_that_cannot_be_is_refused(api):
+def test_an_upgrade_that_cannot_be_is_refused(api, monkeypatch):
     instance_id = api.active(guest=False, version_id=api.offer_everything()[0])
     for foreign in (api.version_id, "10.11", UNKNOWN):
         result = api.put(f"/instances/{instance_id}", {"instance": {"datastore_version": foreign}})
         assert "datastore_version" in error(result, 400, "badRequest")
     plain = api.active("plain", guest=False)
-    result = api.put(f"/instances/{plain}", {"instance": {"datastore_version": "10.11"}})
-    assert "MariaDB" in error(result, 501, "notImplemented")
+    with monkeypatch.context() as patch:
+        take_away(patch, Facet.UPGRADES)
+        result = api.put(f"/instances/{plain}", {"instance": {"datastore_version": "10.11"}})
+        assert "MariaDB" in error(result, 501, "notImplemented")
     assert shown(api, instance_id)["status"] == "ACTIVE"
 
 

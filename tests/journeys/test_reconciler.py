@@ -11,7 +11,7 @@ from tests.support.stack import BIN, Stack, await_value, stack
 
 from trove.cloud.contract import NicRequest
 from trove.cloud.local import LocalCloud
-from trove.cmd import logs, wiring
+from trove.cmd import clouds, logs
 from trove.config import opts
 from trove.core.ids import new_id
 
@@ -29,7 +29,7 @@ def cloud_of(own: Stack) -> LocalCloud:
     conf = cfg.ConfigOpts()
     logs.register(conf)
     opts.load(conf, [f"--config-file={path}" for path in config_files(own)], prog="test", description="")
-    found = wiring.cloud(conf)
+    found = clouds.cloud(conf)
     assert isinstance(found, LocalCloud)
     return found
 

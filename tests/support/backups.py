@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from trove.core.manifests import Manifest, Parent, Segment, manifest_name, segment_name
+from trove.core.manifests import Encryption, Manifest, Parent, Segment, manifest_name, segment_name
 from trove.core.tickets import Ticket
 from trove.objectstore.memory import MemoryObjectStore
 
@@ -32,6 +32,9 @@ def store_backup(objects: MemoryObjectStore, instance_id: str, args: Mapping[str
         stored_bytes=len(data),
         segments=tuple(segments),
         parent=None if parent is None else Parent(**{key: parent[key] for key in ("container", "name", "digest")}),
+        encryption=None
+        if args.get("encryption") is None
+        else Encryption(**{key: args["encryption"][key] for key in ("cipher", "key_id", "wrapped_key")}),
         positions={"lsn": 1 + int(parent["positions"]["lsn"]) if parent else 1},
     ).to_bytes()
     objects.put_by(ticket.url_of(manifest_name(backup_id)), content)

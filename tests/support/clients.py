@@ -185,6 +185,11 @@ class Clients:
         assert status == 200, f"GET {path}: {status} {body}"
         return body
 
+    def version(self, name: str = "10.11") -> Any:
+        """Return a version of MariaDB; there are as many as there are images."""
+        (found,) = [one for one in self.get("/datastores/mariadb/versions")["versions"] if one["name"] == name]
+        return found
+
     def instance(self, instance_id: str, *, user: str = "demo") -> Any:
         """Return an instance as the API shows it, None when it is gone."""
         status, body = self.ask("GET", f"/instances/{instance_id}", user=user)

@@ -53,7 +53,7 @@ def make_spec(instance_id: str, **changes: Any) -> ServerSpec:
         name="one",
         project_id="project",
         image_id=None,
-        image_tags=(),
+        image_tags=("trove", "host"),
         flavor=FLAVOR,
         manager="fake",
         tcp_ports=(3306,),

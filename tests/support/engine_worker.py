@@ -31,6 +31,10 @@ def main() -> None:
             return steps
 
         @staticmethod
+        def with_progress(verb: str, **kwargs: Any) -> Any:
+            return getattr(Roots.driver, verb)(**kwargs, progress=lambda _step, _percent: None)
+
+        @staticmethod
         def back_up(args: dict[str, Any]) -> Any:
             return backups.back_up(Roots.engine, args, lambda _step, _percent: None)
 

@@ -13,12 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trove.core.ids import new_id
+from trove.datastores import registry
 from trove.guestagent.host import MARK, HostSettings, SandboxKind
 
 UID = 61_873
@@ -116,10 +117,17 @@ class Machine:
     template: Path | None
     instance_id: str = field(default_factory=new_id)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
-    address: str = field(default_factory=lambda: _free_address(3306))
+    address: str = ""
+    version: str = ""
     sandbox: SandboxKind = SandboxKind.AUTO
+    root_dir: Path | None = None
     workers: list[Worker] = field(default_factory=list)
     agents: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        spec = registry.spec(self.manager)
+        self.address = self.address or free_address(*spec.tcp_ports)
+        self.version = self.version or spec.usable_versions[0]
 
     @property
     def settings(self) -> HostSettings:
@@ -133,6 +141,7 @@ class Machine:
             template_dir=self.template,
             sandbox=self.sandbox,
             hide=(self.root.parent, self.root / "conf.d"),
+            root_dir=self.root_dir,
         )
 
     def worker(self) -> Worker:
@@ -151,10 +160,11 @@ class Machine:
             name: getattr(settings, name) for name in ("address", "data_dir", "run_dir", "config_dir", "log_dir", "sandbox")
         }
         host["template_dir"] = self.template or ""
+        host["root_dir"] = self.root_dir or ""
         host["hide"] = ",".join(str(path) for path in settings.hide)
         texts = {
             "guest_info.conf": f"[DEFAULT]\nguest_id={self.instance_id}\ndatastore_manager={self.manager}\n"
-            f"datastore_version=10.11\ntenant_id=p\ninstance_rpc_encr_key={key}\n",
+            f"datastore_version={self.version}\ntenant_id=p\ninstance_rpc_encr_key={key}\n",
             "trove-guestagent.conf": f"[DEFAULT]\ntransport_url={transport_url}\nreport_interval={report_interval_s}\n",
             "host.conf": "[host]\n" + "".join(f"{name}={value}\n" for name, value in host.items()),
         }
@@ -216,11 +226,19 @@ class Machine:
 
 
 @contextmanager
-def machine(parent: Path, manager: str, template: Path | None, sandbox: SandboxKind = SandboxKind.AUTO) -> Iterator[Machine]:
-    """Make a machine below `parent` and remove it with all that was started on it."""
+def machine(
+    parent: Path,
+    manager: str,
+    template: Path | None,
+    sandbox: SandboxKind = SandboxKind.AUTO,
+    *,
+    version: str = "",
+    root_dir: Path | None = None,
+) -> Iterator[Machine]:
+    """Make a machine below `parent` and remove it with all that was started on it. `root_dir` is an image, None the host."""
     root = Path(tempfile.mkdtemp(prefix="i", dir=parent))
     _give_away(root)
-    made = Machine(root=root, manager=manager, template=template, sandbox=sandbox)
+    made = Machine(root=root, manager=manager, template=template, sandbox=sandbox, version=version, root_dir=root_dir)
     try:
         yield made
     finally:
@@ -239,10 +257,11 @@ def machines_directory() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def make_template(parent: Path, manager: str) -> Path:
+def make_template(parent: Path, manager: str, root_dir: Path | None = None) -> Path:
     """Prepare a template by the agent's own command."""
-    target = parent / f"template-{manager}"
-    command = agent_command("--make-template", str(target), "--manager", manager)
+    target = parent / f"template-{manager}-{'host' if root_dir is None else root_dir.parent.name}"
+    root = [] if root_dir is None else ["--root", str(root_dir)]
+    command = agent_command("--make-template", str(target), "--manager", manager, *root)
     done = subprocess.run(command, capture_output=True, cwd="/", check=False, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return target
@@ -254,12 +273,13 @@ def _give_away(folder: Path) -> None:
             os.chown(path, UID, UID)
 
 
-def _free_address(port: int) -> str:
-    """Return a loopback address of its own on which the port can be bound."""
+def free_address(*ports: int) -> str:
+    """Return a loopback address of its own on which the ports can be bound."""
     while True:
         address = f"127.{200 + secrets.randbelow(50)}.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind((address, port))
+        with suppress(OSError), ExitStack() as probes:
+            for port in ports:
+                probes.enter_context(socket.socket()).bind((address, port))
             return address
 
 

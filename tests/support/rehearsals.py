@@ -187,6 +187,7 @@ def problems(here: SteppedWorld) -> list[str]:
     found += _cluster_problems(here, live)
     found += _told_amiss(here)
     found += _split_brains(here, live)
+    found += _wrong_versions(here, live)
     if here.locks.held:
         found.append(f"locks held: {sorted(here.locks.held)}")
     return found
@@ -197,7 +198,10 @@ def _backup_problems(here: SteppedWorld) -> list[str]:
         rows = {backup_id: backups.get(tx, backup_id) for backup_id in backups.live_ids(tx)}
     found = [f"a backup stuck in {row.state}" for row in rows.values() if row.state in RUNNING]
     found += [f"a backup that is still to be deleted: {row.state}" for row in rows.values() if row.deleting]
-    for (_, name), _ in sorted(here.objects._objects.items()):
+    for (container, name), _ in sorted(here.objects._objects.items()):
+        if container == here.settings.backups.replica_container:
+            found.append(f"{UNEXPLAINED} object")
+            continue
         row = rows.get(name.partition("/")[0])
         if row is None:
             found.append("an object of a backup that is deleted")
@@ -246,6 +250,21 @@ def _split_brains(here: SteppedWorld, live: Mapping[str, Instance]) -> list[str]
             source = live[instance.replica_of].addresses
             if role.writable or role.follows != source[0].address:
                 found.append(f"a replica that does not follow its source: {role}, {source}")
+    return found
+
+
+def _wrong_versions(here: SteppedWorld, live: Mapping[str, Instance]) -> list[str]:
+    """Return where a server met data that it cannot read, and where what is shown as well is not of the version shown."""
+    versions, found = here.guests.versions, list(here.guests.versions.amiss)
+    for instance in live.values():
+        if shown_status(instance.task, instance.server_status) != "ACTIVE":
+            continue
+        shown = instance.datastore_version.version
+        there = versions.machine.get(instance.id), versions.data.get(instance.id)
+        if there != (shown, shown):
+            found.append(f"an instance of {shown} whose machine and data are of {there}")
+        if instance.id in versions.kept and instance.fault is None:
+            found.append("what was kept of an old version is still there, and nothing is said of it")
     return found
 
 

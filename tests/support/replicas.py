@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from trove.cloud.contract import ServerSpec
 from trove.cloud.memory import MemoryCloud
 from trove.core.json import JSON
 from trove.core.status import ServerStatus
@@ -29,6 +30,11 @@ class Replicas:
     def role(self, instance_id: str) -> Role:
         return self.roles.get(instance_id, Role())
 
+    def boot(self, spec: ServerSpec) -> None:
+        """Note that a machine was made that begins nothing by itself: its server is down until it is told what to do."""
+        if "first.cnf" not in spec.files:
+            self.roles[spec.instance_id] = replace(self.role(spec.instance_id), writable=False)
+
     def do(self, instance_id: str, kind: str, args: Mapping[str, JSON]) -> JSON:
         """Do a job, if it is one of these, and return its result."""
         role = self.role(instance_id)
@@ -40,7 +46,10 @@ class Replicas:
             return {"origin": "0", "position": self.received.get(instance_id, 1)}
         if kind == "make_read_only":
             self.roles[instance_id] = replace(role, writable=not args["read_only"])
-        elif kind in {"prepare_replica", "attach_replica"}:
+        elif kind in {"prepare", "upgrade"}:
+            if instance_id in self.roles:
+                self.roles[instance_id] = replace(role, writable=role.follows is None)
+        elif kind in {"prepare_replica", "attach_replica", "rejoin_replica"}:
             source = args["source"]
             host = str(source["host"]) if isinstance(source, Mapping) else role.follows or role.followed
             self.roles[instance_id] = Role(follows=host, followed=host, writable=False)

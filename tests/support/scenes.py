@@ -9,7 +9,7 @@ from trove.core.clusters import ClusterTask
 from trove.operations.catalogue import KINDS
 from trove.operations.cluster import create as create_cluster
 from trove.operations.cluster import rehearsal
-from trove.operations.instance import delete, detach, eject, promote, replicate
+from trove.operations.instance import delete, detach, eject, promote, rejoin, replicate
 from trove.store import clusters, instances
 
 SILENCE_S = 200.0
@@ -45,6 +45,14 @@ def silent_source(here: SteppedWorld) -> str:
     return source
 
 
+def ejected_source(here: SteppedWorld) -> str:
+    """Build the same, and eject the source; return its id."""
+    source = silent_source(here)
+    eject.start(here.doors, CALLER, source)
+    here.run_until_quiet(unseen)
+    return source
+
+
 def one_replica(here: SteppedWorld) -> str:
     """Build a source with a replica; return the replica's id."""
     source = replicated_set(here, replicas=1)
@@ -70,6 +78,7 @@ def idle_cluster(here: SteppedWorld) -> str:
 SCENES: Mapping[str, Scene] = {
     detach.KIND: one_replica,
     eject.KIND: silent_source,
+    rejoin.KIND: ejected_source,
     promote.KIND: replicated_set,
     **{kind: idle_cluster for kind in KINDS if kind.startswith("cluster.") and kind != create_cluster.KIND},
 }

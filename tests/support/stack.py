@@ -32,6 +32,7 @@ with warnings.catch_warnings():
 
 BIN = Path(sys.executable).parent
 BUILD_S = 150.0
+SERVERS = {"mariadbd", "mysqld", "postgres", "redis-server", "valkey-server"}
 DELETE_S = 90.0
 
 
@@ -234,7 +235,7 @@ class Stack:
     def servers(self, instance_id: str) -> list[int]:
         """Return the pids of the database servers that run for an instance."""
         named = processes_naming(instance_id)
-        return [pid for pid, line in named if line.partition(" ")[0].rpartition("/")[2] in {"mariadbd", "mysqld"}]
+        return [pid for pid, line in named if line.partition(" ")[0].rpartition("/")[2] in SERVERS]
 
     def await_service(self, service: str, *, other_than: int) -> None:
         """Wait until a service runs as another process than before."""

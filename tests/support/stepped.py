@@ -103,6 +103,10 @@ class Watched:
         self._name = name
         self._reach = reach
 
+    def of(self, *args: Any) -> "Watched":
+        """Return a narrower door that is watched, too."""
+        return Watched(self._door.of(*args), self._name, self._reach)
+
     def __getattr__(self, verb: str) -> Any:
         called = getattr(self._door, verb)
 
@@ -202,6 +206,8 @@ class SteppedGuests(FakeGuests):
         self._stepped = bus
 
     def boot(self, spec: ServerSpec) -> None:
+        self.versions.boot(spec)
+        self.replication.boot(spec)
         self._stepped.handlers[guest_topic(spec.instance_id)] = self._handler(spec.instance_id)
 
     def serving(self) -> list[str]:
@@ -230,6 +236,7 @@ class Snapshot:
     known: dict[str, frozenset[str]]
     settled: set[str]
     founders: dict[str, str]
+    data_versions: dict[str, str]
 
 
 @dataclass
@@ -283,6 +290,7 @@ class SteppedWorld:
             known=dict(self.guests.clusters.known),
             settled=set(self.guests.clusters.settled),
             founders=dict(self.guests.clusters.founders),
+            data_versions=dict(self.guests.versions.data),
         )
 
     def restore(self, was: Snapshot) -> None:
@@ -301,15 +309,16 @@ class SteppedWorld:
         self.admission.admitted.update(was.admitted)
         self.objects._objects.update(was.objects)
         self.objects._sealed.update(was.sealed)
+        for spec in was.specs.values():
+            self.guests.boot(spec)
         self.guests.done.update(was.done)
+        self.guests.versions.data.update(was.data_versions)
         self.guests.replication.roles.update(was.roles)
         self.guests.replication.received.update(was.received)
         self.cloud.accesses.update(was.accesses)
         self.guests.clusters.known.update(was.known)
         self.guests.clusters.settled.update(was.settled)
         self.guests.clusters.founders.update(was.founders)
-        for spec in was.specs.values():
-            self.guests.boot(spec)
 
     def runner(self, reach: Reach) -> Runner:
         """Return the runner of a task manager that has just started."""
@@ -452,7 +461,7 @@ def stepped_world(directory: Path) -> Iterator[SteppedWorld]:
                 version = datastores.put_version(tx, "mariadb", "10.11", manager="mariadb", version="10.11.6", image_id="host")
                 datastores.put_datastore(tx, "mariadb", version.id)
                 datastores.put_datastore(tx, EVERYTHING)
-                datastores.put_version(tx, EVERYTHING, "2.0", manager=EVERYTHING, image_id="host")
+                datastores.put_version(tx, EVERYTHING, "2.0", manager=EVERYTHING, image_id="other")
                 everything = datastores.put_version(tx, EVERYTHING, "1.0", manager=EVERYTHING, image_id="host")
                 datastores.put_datastore(tx, EVERYTHING, everything.id)
             yield SteppedWorld(store=store, mortal_store=mortal_store, path=path, clock=time)

@@ -13,6 +13,7 @@ from tests.support.backups import read_restore, store_backup
 from tests.support.clustered import Clustered
 from tests.support.engines import EVERYTHING
 from tests.support.replicas import Replicas
+from tests.support.versions import Versions
 
 from trove.bus.contract import CONDUCTOR_TOPIC, GuestCredential, Message, Subscription, guest_topic
 from trove.bus.memory import MemoryBus
@@ -127,11 +128,14 @@ class FakeGuests:
         self.calls: list[tuple[str, str]] = []
         self.replication = Replicas()
         self.clusters = Clustered()
+        self.versions = Versions()
 
     def boot(self, spec: ServerSpec) -> None:
         parser = configparser.RawConfigParser()
         parser.read_string(spec.files["guest_info.conf"].decode())
         assert parser["DEFAULT"]["guest_id"] == spec.instance_id
+        self.versions.boot(spec)
+        self.replication.boot(spec)
         with self._lock:
             if spec.instance_id not in self._served:
                 handler = self._handler(spec.instance_id)
@@ -188,6 +192,8 @@ class FakeGuests:
                 self.results[instance_id, name] = told
             if not error:
                 self.clusters.do(instance_id, kind, given)
+            if not error and (told := self.versions.do(instance_id, kind, given)) is not None:
+                self.results[instance_id, name] = told
             if kind == "apply_modules":
                 self.results[instance_id, name] = {"applied": {each["id"]: each["md5"] for each in given["modules"]}}
             if kind == "configure":
@@ -252,7 +258,7 @@ def world(directory: Path, *, database: type[Database] = Database, settings: Set
         version = datastores.put_version(tx, "mariadb", "10.11", manager="mariadb", version="10.11.6", image_id="host")
         datastores.put_datastore(tx, "mariadb", version.id)
         datastores.put_datastore(tx, EVERYTHING)
-        datastores.put_version(tx, EVERYTHING, "2.0", manager=EVERYTHING, image_id="host")
+        datastores.put_version(tx, EVERYTHING, "2.0", manager=EVERYTHING, image_id="other")
         everything = datastores.put_version(tx, EVERYTHING, "1.0", manager=EVERYTHING, image_id="host")
         datastores.put_datastore(tx, EVERYTHING, everything.id)
     bus = MemoryBus()

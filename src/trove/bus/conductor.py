@@ -12,6 +12,7 @@ from trove.bus.contract import CONDUCTOR_TOPIC, CONTROL, Bus, Message
 from trove.core.errors import Refused
 from trove.core.instances import Heartbeat, Job
 from trove.core.json import JSON
+from trove.core.replication import MAX_PROBLEM, ReplicaState
 from trove.core.status import ServiceStatus
 
 HEARTBEAT = "heartbeat"
@@ -24,6 +25,7 @@ _MAX_NAME = 64
 _MAX_TEXT = 255
 _MAX_ERROR = 8192
 _MAX_NUMBER = 2**63 - 1
+_MAX_LAG_S = 10.0**9
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
@@ -45,6 +47,7 @@ class ConductorCaller:
                 "restarts": heartbeat.restarts,
                 "volume_used_bytes": heartbeat.volume_used_bytes,
                 "volume_total_bytes": heartbeat.volume_total_bytes,
+                "replication": None if heartbeat.replica_state is None else heartbeat.replica_state.to_json(),
             },
         )
 
@@ -109,6 +112,7 @@ def parse_heartbeat(message: Message) -> Heartbeat:
         restarts=form.number("restarts"),
         volume_used_bytes=form.optional_number("volume_used_bytes"),
         volume_total_bytes=form.optional_number("volume_total_bytes"),
+        replica_state=form.replica_state("replication"),
     )
 
 
@@ -142,6 +146,10 @@ def parse_root(message: Message) -> RootReport:
     return RootReport(instance_id=message.sender, user=_Form(message).text("user", limit=_MAX_TEXT))
 
 
+def _is_text(value: object, *, limit: int) -> bool:
+    return isinstance(value, str) and len(value) <= limit and not _CONTROL_CHARACTERS.search(value)
+
+
 class _Form:
     """Reads the arguments of a guest's report."""
 
@@ -164,9 +172,24 @@ class _Form:
         value = self._message.args.get(name)
         if value is None:
             return None
-        if not isinstance(value, str) or len(value) > limit or _CONTROL_CHARACTERS.search(value):
+        if not _is_text(value, limit=limit):
             raise self.refusal(name)
-        return value
+        return str(value)
+
+    def replica_state(self, name: str) -> ReplicaState | None:
+        value = self._message.args.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, Mapping) or not isinstance(value.get("following"), bool):
+            raise self.refusal(name)
+        lag_s, problem = value.get("lag_s"), value.get("problem")
+        if lag_s is not None and (
+            isinstance(lag_s, bool) or not isinstance(lag_s, int | float) or not 0 <= lag_s <= _MAX_LAG_S
+        ):
+            raise self.refusal(name)
+        if problem is not None and not _is_text(problem, limit=MAX_PROBLEM):
+            raise self.refusal(name)
+        return ReplicaState.from_json(value)
 
     def number(self, name: str) -> int:
         return self.optional_number(name) or 0

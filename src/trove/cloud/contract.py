@@ -36,7 +36,10 @@ class PortInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerInfo:
-    """A server as the cloud knows it. `fault` is the cloud's own text when `status` is ERROR; None is unknown."""
+    """A server as the cloud knows it. `fault` is the cloud's own text when `status` is ERROR; None is unknown.
+
+    `image_id` is what it was made of, when the cloud tells.
+    """
 
     id: str
     instance_id: str
@@ -45,6 +48,7 @@ class ServerInfo:
     fault: str | None = None
     flavor_id: str | None = None
     host: str | None = None
+    image_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

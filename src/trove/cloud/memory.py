@@ -16,7 +16,7 @@ from trove.core.status import ServerStatus
 DEFAULT_VOLUME_TYPE = "memory"
 HOSTS = ("memory-1", "memory-2")
 HOST_RAM_MIB = 64 * 1024
-IMAGES: Mapping[str, frozenset[str]] = {"host": frozenset({"trove", "host"})}
+IMAGES: Mapping[str, frozenset[str]] = {"host": frozenset({"trove", "host"}), "other": frozenset({"trove", "other"})}
 """The images there are, with their tags."""
 
 

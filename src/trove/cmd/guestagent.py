@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.umask(0o077)
     try:
         if options.make_template is not None:
-            return _make_template(options.make_template.absolute(), options.manager)
+            return _make_template(options.make_template.absolute(), options.manager, options.root)
         settings = read_settings(options.config_dir)
         _share_one_heap()
         start_logging(settings.log)
@@ -197,7 +197,7 @@ def _stop_server(settings: Settings) -> int:
     return 0
 
 
-def _make_template(target: Path, manager: str) -> int:
+def _make_template(target: Path, manager: str, root: Path | None) -> int:
     """Build the template beside its place and put it there in one step; one that is there is kept."""
     import shutil
     import tempfile
@@ -217,7 +217,8 @@ def _make_template(target: Path, manager: str) -> int:
                 config_dir=work / "config",
                 log_dir=work / "log",
                 template_dir=work / "volume" / "template",
-                sandbox=SandboxKind.PROCESS,
+                sandbox=SandboxKind.AUTO,
+                root_dir=None if root is None else root.absolute(),
             )
         )
         registry.make_template(manager, host)
@@ -256,6 +257,7 @@ def _host_settings(instance_id: str, values: dict[str, str]) -> HostSettings:
         await_data_dir=_flag(values, "await_data_dir"),
         hide=tuple(Path(path.strip()) for path in values.get("hide", "").replace(",", "\n").splitlines() if path.strip()),
         volume_bytes=int(volume_bytes) or None,
+        root_dir=_path(values, "root_dir") if values.get("root_dir") else None,
     )
 
 
@@ -297,6 +299,7 @@ class _Options:
     config_dir: Path
     make_template: Path | None = None
     manager: str = ""
+    root: Path | None = None
     stop: bool = False
 
 
@@ -323,6 +326,7 @@ def _parser() -> "argparse.ArgumentParser":
     what.add_argument("--config-dir", type=Path, metavar="DIR", help="directory with guest_info.conf and trove-guestagent.conf")
     what.add_argument("--make-template", type=Path, metavar="DIR", help="prepare a data directory to copy from, and end")
     parser.add_argument("--manager", default="mariadb", help="the database engine of the template (default: %(default)s)")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="the image that the template's programs come from")
     parser.add_argument("--stop", action="store_true", help="stop the database server cleanly, and end")
     return parser
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from trove.core.errors import InvalidInput
 from trove.objectstore.contract import ObjectStore
 from trove.objectstore.signing import Signer
 
@@ -20,7 +21,59 @@ def store(conf: Any, key_file: bytes) -> ObjectStore:
         from trove.objectstore.memory import MemoryObjectStore
 
         return MemoryObjectStore()
+    if conf.objectstore.driver == "swift":
+        return _swift(conf, key_file)
+    if conf.objectstore.driver == "s3":
+        return _s3(conf)
     return file_store(conf, key_file)
+
+
+def _swift(conf: Any, key_file: bytes) -> ObjectStore:
+    from keystoneauth1.identity import v3
+    from keystoneauth1.session import Session
+
+    from trove.objectstore.swift import SwiftObjectStore
+    from trove.objectstore.swift_link import Endpoint, SwiftLink
+
+    ours = conf.service_credentials
+    auth = v3.Password(
+        auth_url=ours.auth_url,
+        username=ours.username,
+        password=ours.password,
+        user_domain_name=ours.user_domain_name,
+        project_name=None if ours.project_id else ours.project_name,
+        project_id=ours.project_id,
+        project_domain_name=None if ours.project_id else ours.project_domain_name,
+    )
+    verify = False if conf.swift_api_insecure else ours.cafile or True
+    session = Session(auth=auth, verify=verify, timeout=conf.objectstore.timeout)
+    endpoint = Endpoint(
+        service_type=conf.swift_service_type,
+        interface=conf.swift_endpoint_type.removesuffix("URL"),
+        region=ours.region_name,
+        url=conf.swift_url,
+    )
+    shared = conf.objectstore.swift_account == "service"
+    return SwiftObjectStore(SwiftLink(session, endpoint), key=ticket_key(key_file), shared=shared)
+
+
+def _s3(conf: Any) -> ObjectStore:
+    try:
+        from trove.objectstore.s3 import S3ObjectStore, S3Settings
+    except ImportError as error:
+        raise InvalidInput("[objectstore] driver = s3 needs boto3: pip install 'trove[s3]'") from error
+    ours = conf.objectstore
+    return S3ObjectStore(
+        S3Settings(
+            endpoint=ours.s3_endpoint,
+            bucket=ours.s3_bucket,
+            region=ours.s3_region,
+            access_key=ours.s3_access_key,
+            secret_key=ours.s3_secret_key,
+            ca_file=ours.s3_ca_file,
+            timeout_s=ours.timeout,
+        )
+    )
 
 
 def file_store(conf: Any, key_file: bytes) -> "FileObjectStore":

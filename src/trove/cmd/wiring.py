@@ -8,14 +8,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from trove.bus.contract import CONTROL, Admission, Bus
-from trove.cloud.contract import Cloud
-from trove.cmd import notifications, objects
+from trove.cmd import clouds, notifications, objects
+from trove.config.datastores import MANAGERS
 from trove.core.errors import InvalidInput, NotFound, Refused, Unavailable
 from trove.operations.doors import BackupSettings, Doors, Limits, LogSettings, ModuleSettings, Settings
 from trove.operations.reconcile.round import ReconcileSettings
@@ -155,53 +154,13 @@ def admission(base: Foundation) -> Admission:
     )
 
 
-def cloud(conf: Any) -> Cloud:
-    """Return the cloud that `cloud` names."""
-    if conf.cloud == "memory":
-        from trove.cloud.memory import MemoryCloud
-
-        return MemoryCloud()
-    from trove.cloud.local import LocalCloud, LocalCloudSettings
-
-    local = conf.local
-    return LocalCloud(
-        LocalCloudSettings(
-            state_dir=Path(local.state_dir),
-            address_pool=local.address_pool,
-            agent_command=tuple(local.agent_command) or _agent_command(),
-            sandbox=local.sandbox,
-            volumes=local.volumes,
-            memory_overcommit=local.memory_overcommit,
-            shared_paths=_bus_socket(conf.bus.guest_transport_url or conf.transport_url),
-        )
-    )
-
-
-def _bus_socket(url: str) -> tuple[Path, ...]:
-    """Return the directory of the bus's Unix socket, which agents must reach; nothing for a bus on the network."""
-    scheme, _, rest = url.partition("+unix://")
-    return (Path(unquote(rest.partition("?")[0])).parent,) if scheme != url else ()
-
-
-def _agent_command() -> tuple[str, ...]:
-    """Return how to start the agent soon: with our own interpreter and search path, and without its customary setting up."""
-    import sys
-
-    import trove
-    from trove.cmd import guestagent_here
-
-    places = (str(Path(trove.__file__).parents[1]), *(place for place in sys.path if Path(place).is_dir()))
-    path = ":".join(dict.fromkeys(place for place in places if place.startswith("/") and ":" not in place))
-    return (sys.executable, "-I", "-S", "-u", guestagent_here.__file__, path)
-
-
 def doors(base: Foundation, connection: Bus) -> Doors:
     """Return everything an operation may touch."""
     from trove.bus.taskmanager import BusAnnouncer
 
     return Doors(
         database=base.database,
-        cloud=cloud(base.conf),
+        cloud=clouds.cloud(base.conf),
         bus=connection,
         admission=admission(base),
         objects=objects.store(base.conf, Path(base.conf.secrets.key_file).read_bytes()),
@@ -225,15 +184,20 @@ def settings(conf: Any) -> Settings:
         ),
         backups=BackupSettings(
             container=conf.backup_swift_container,
+            replica_container=conf.replica_snapshot_container,
             storage_driver=conf.storage_strategy,
             timeout_s=conf.backup_time_out,
             segment_bytes=conf.backup_segment_max_size,
             running_expires_days=conf.running_backups_expires,
+            encrypted=conf.backup_encryption,
+            stall_timeout_s=conf.backup_stall_time_out,
+            before_upgrade=conf.backup_before_upgrade,
         ),
         logs=LogSettings(
             container=conf.guest_log_container_name,
             piece_bytes=conf.guest_log_limit,
-            exposed={"mariadb": frozenset(conf.mariadb.guest_log_exposed_logs)},
+            keep_s=conf.guest_log_expiry,
+            exposed={name: frozenset(conf[name].guest_log_exposed_logs) for name in MANAGERS},
         ),
         modules=ModuleSettings(
             types=tuple(conf.module_types),
@@ -242,7 +206,7 @@ def settings(conf: Any) -> Settings:
         ),
         region=conf.region,
         default_datastore=conf.default_datastore,
-        root_on_create=frozenset({"mariadb"} if conf.mariadb.root_on_create else ()),
+        root_on_create=frozenset(name for name in MANAGERS if conf[name].root_on_create),
         heartbeat_expiry_s=conf.agent_heartbeat_expiry,
         build_timeout_s=conf.usage_timeout,
         restore_timeout_s=conf.restore_usage_timeout,

@@ -27,6 +27,11 @@ OPTS = [
         ],
         help="What data volumes are.",
     ),
+    cfg.StrOpt(
+        "images_dir",
+        sample_default="/var/cache/trove/images",
+        help="Directory of the images that `trove-local image build` makes; without it, where that command puts them.",
+    ),
     cfg.FloatOpt(
         "memory_overcommit",
         default=1.5,

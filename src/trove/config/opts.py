@@ -14,13 +14,16 @@ from trove.config import (
     basic_auth,
     bus,
     conductor,
+    credentials,
     database,
+    datastores,
     local,
     logs,
-    mariadb,
     modules,
+    network,
     notifications,
     objectstore,
+    openstack,
     oslo_messaging,
     quotas,
     reconciler,
@@ -29,11 +32,12 @@ from trove.config import (
     taskmanager,
 )
 
-GROUPS = (
+GROUPS: tuple[Any, ...] = (
     api,
     quotas,
     backups,
     objectstore,
+    credentials,
     modules,
     logs,
     services,
@@ -46,7 +50,9 @@ GROUPS = (
     reconciler,
     conductor,
     local,
-    mariadb,
+    openstack,
+    network,
+    *datastores.GROUPS,
     oslo_messaging,
 )
 

@@ -13,10 +13,24 @@ OPTS = [
         "redis://, valkey:// or valkey+unix:///path.",
     ),
     cfg.StrOpt("host", sample_default="<host name>", help="Name of this machine in logs and among the lock holders."),
+    cfg.StrOpt("swift_service_type", default="object-store", help="Type of Swift in the catalogue of services."),
+    cfg.StrOpt(
+        "swift_endpoint_type", default="publicURL", help="Endpoint of Swift, for guests, too: publicURL, internalURL, adminURL."
+    ),
+    cfg.StrOpt(
+        "swift_url",
+        help="URL of Swift's accounts up to the id of a project, such as https://swift.example.com/v1/AUTH_, instead of the "
+        "catalogue's.",
+    ),
+    cfg.BoolOpt("swift_api_insecure", default=False, help="Do not check Swift's and Keystone's certificates. For trying only."),
     cfg.StrOpt(
         "cloud",
         default="local",
-        choices=[("local", "servers on this machine"), ("memory", "pretends; for trying the API only")],
+        choices=[
+            ("local", "servers on this machine"),
+            ("openstack", "Nova, Cinder, Neutron and Glance, as [service_credentials] reach them"),
+            ("memory", "pretends; for trying the API only"),
+        ],
         help="Where database servers run.",
     ),
     cfg.IntOpt("report_interval", default=30, min=1, help="Seconds between two heartbeats of a guest agent."),

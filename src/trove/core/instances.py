@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from trove.core.datastores import DatastoreVersion
+from trove.core.replication import ReplicaState
 from trove.core.status import ServerStatus, ServiceStatus, Task
 
 
@@ -47,7 +48,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
-    """What the guest agent last reported."""
+    """What the guest agent last reported. `replica_state` is None for what is no replica, or tells nothing now."""
 
     status: ServiceStatus = ServiceStatus.NEW
     status_updated: datetime | None = None
@@ -55,6 +56,7 @@ class Guest:
     agent_version: str | None = None
     datastore_version: str | None = None
     restarts: int = 0
+    replica_state: ReplicaState | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,7 @@ class Heartbeat:
     restarts: int = 0
     volume_used_bytes: int | None = None
     volume_total_bytes: int | None = None
+    replica_state: ReplicaState | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,38 @@ class Received:
         return cls(origin=origin, position=position)
 
 
+MAX_PROBLEM = 1000
+"""Characters of what is wrong with a replica that are reported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaState:
+    """How a replica follows its source.
+
+    `lag_s`: for how many seconds it is behind, 0.0 when it has all that it knows of, None when that cannot be told. `problem`
+    is why it does not follow, in the server's own words without secrets; None while it does.
+    """
+
+    following: bool
+    lag_s: float | None = None
+    problem: str | None = None
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return it as JSON."""
+        return {"following": self.following, "lag_s": self.lag_s, "problem": self.problem}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object]) -> "ReplicaState":
+        """Read it from JSON."""
+        lag_s, problem = data.get("lag_s"), data.get("problem")
+        assert lag_s is None or isinstance(lag_s, int | float)
+        return cls(
+            following=bool(data["following"]),
+            lag_s=None if lag_s is None else float(lag_s),
+            problem=None if problem is None else str(problem),
+        )
+
+
 def account_name(replica_id: str) -> str:
     """Return the name of the account with which a replica logs in at its source: the same whoever that is."""
     return f"replica_{replica_id.replace('-', '')[:16]}"

@@ -53,8 +53,14 @@ class Event(StrEnum):
     SOURCE_EJECTED = "source ejected"
     EJECTED = "ejected"
     EJECT_FAILED = "eject failed"
+    REJOIN_ACCEPTED = "rejoin accepted"
+    REJOINED = "rejoined"
+    REJOIN_REFUSED = "rejoin refused"
+    REJOIN_GIVEN_UP = "rejoin given up"
+    REJOIN_FAILED = "rejoin failed"
     UPGRADE_ACCEPTED = "upgrade accepted"
     UPGRADED = "upgraded"
+    UPGRADE_TAKEN_BACK = "upgrade taken back"
     UPGRADE_FAILED = "upgrade failed"
     ACCESS_ACCEPTED = "access accepted"
     ACCESS_UPDATED = "access updated"
@@ -198,12 +204,21 @@ TRANSITIONS: Mapping[Event, Rule] = {
     Event.SOURCE_EJECTED: Rule(targets={Task.EJECTING: Target(task=Task.NONE, server=ServerStatus.SHUTDOWN)}),
     Event.EJECTED: Rule(targets={Task.EJECTING: _IDLE}),
     Event.EJECT_FAILED: Rule(targets={Task.EJECTING: _LOST}),
+    # Whatever has become of the server, it is made anew, closed. Where its data cannot follow, it is stopped with what it has.
+    Event.REJOIN_ACCEPTED: Rule(
+        targets=_from(IDLE_TASKS | {Task.FAILED}, Target(task=Task.BUILDING, server=ServerStatus.BUILD))
+    ),
+    Event.REJOINED: Rule(targets={Task.BUILDING: _SERVING}),
+    Event.REJOIN_REFUSED: Rule(targets={Task.BUILDING: Target(task=Task.NONE, server=ServerStatus.SHUTDOWN)}),
+    Event.REJOIN_GIVEN_UP: Rule(targets={Task.BUILDING: _SERVING}),
+    Event.REJOIN_FAILED: Rule(targets=_from((Task.BUILDING, Task.FAILED, Task.NONE), _BROKEN)),
     Event.UPGRADE_ACCEPTED: Rule(
         targets=_from(IDLE_TASKS, Target(task=Task.UPGRADING)),
         servers=frozenset({ServerStatus.ACTIVE}),
         services=ACTIONABLE_SERVICES,
     ),
     Event.UPGRADED: Rule(targets={Task.UPGRADING: _SERVING}),
+    Event.UPGRADE_TAKEN_BACK: Rule(targets={Task.UPGRADING: _SERVING}),
     # What its data files have become is not known: it shows ERROR until somebody has looked.
     Event.UPGRADE_FAILED: Rule(targets={Task.UPGRADING: _LOST}),
     Event.ACCESS_ACCEPTED: Rule(

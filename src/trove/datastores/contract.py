@@ -16,7 +16,7 @@ from trove.core.clusters import MEMBER, ClusterVerb, Membership
 from trove.core.json import JSON
 from trove.core.logs import LogType
 from trove.core.pages import Page
-from trove.core.replication import Account, Received, Source
+from trove.core.replication import Account, Received, ReplicaState, Source
 from trove.core.status import ServiceStatus
 
 if TYPE_CHECKING:  # a guest has no use for it
@@ -37,6 +37,17 @@ class Facet(StrEnum):
     CONFIGURATION = "configuration groups"
     UPGRADES = "upgrades"
     TLS = "tls"
+
+
+class ReplicaBuild(StrEnum):
+    """How the data of a source come to a new replica.
+
+    DIRECT: the replica copies them itself, as the account that it was given, over the port of the database server. BACKUP: a
+    backup of the source is made for it and restored before `Replication.prepare_replica`, which is told where that ends.
+    """
+
+    DIRECT = "direct"
+    BACKUP = "backup"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +87,10 @@ class Spec:
     """Returns the options that the text of a configuration file sets, by name."""
     clusters: ClusterRules = ClusterRules()
     """Means something only with the facet `CLUSTERING`."""
+    replica_build: ReplicaBuild = ReplicaBuild.DIRECT
+    """Means something only with the facet `REPLICATION`; BACKUP also needs the facet `BACKUPS`."""
+    incremental_backups: bool = True
+    """Whether backups can build on others; means something only with the facet `BACKUPS`."""
     logs: Mapping[str, LogType] = field(default_factory=dict)
     """The logs of the database server by name, in the order in which they are shown; only with the facet `LOGS`."""
 
@@ -281,7 +296,7 @@ class Replication(Protocol):
     """
 
     def get_replication_snapshot(self, account: Account, *, progress: Callable[[str, int], None]) -> Mapping[str, JSON]:
-        """Make the account for a replica and a consistent copy of the data; return how the replica gets at it.
+        """Make the account for a replica, and whatever else lets it copy the data or follow from where its copy ends.
 
         What is returned is stored in the clear: it holds no secret.
         """
@@ -289,10 +304,18 @@ class Replication(Protocol):
     def prepare_replica(
         self, *, config: str, snapshot: Mapping[str, JSON], source: Source, progress: Callable[[str, int], None]
     ) -> None:
-        """Make the data directory from a snapshot, whatever is in it, start the server and have it follow its source."""
+        """Copy the data of the source, whatever there is here, start the server and have it follow its source.
+
+        With `ReplicaBuild.BACKUP` the data directory was restored before; `snapshot["positions"]` are those of its `Dump`.
+        """
 
     def attach_replica(self, source: Source | None) -> None:
-        """Take no more writes of tenants and follow `source`; None is whom it followed last."""
+        """Take no more writes of tenants and follow `source`; None is whom it followed last.
+
+        A server whose own history has writes that the source never got is brought back to where they parted if the engine can
+        do that; else it raises `GuestError` saying that it must be built anew, and changes nothing. It never follows silently
+        with other data than its source. A server that is down, also on a machine that was made anew, comes up closed.
+        """
 
     def detach_replica(self, *, for_failover: bool) -> None:
         """Apply all that was received, then follow nobody. It takes writes afterwards unless `for_failover`."""
@@ -318,15 +341,33 @@ class Replication(Protocol):
     def get_last_txn(self) -> Received:
         """Return how far the writes of the source have been received, applied or not."""
 
+    def replica_state(self) -> ReplicaState | None:
+        """Return whether and how closely this server follows its source; None when it is not a replica. Cheap: often asked."""
+
 
 class Upgrades(Protocol):
-    """Facet: another version of the server on the same data. Both may run twice."""
+    """Facet: another version of the server on the same data. Every verb may run twice, also after a crash in its middle.
+
+    In order: `check_upgrade` where the old version runs; the database server is stopped cleanly; its machine is made anew with
+    the image of the new version, and only the volume stays; there `upgrade`, then `finish_upgrade`. Or else the machine is made
+    anew with the old image; there `revert_upgrade`, then `Driver.prepare` as on any machine that was made anew.
+    """
 
     def check_upgrade(self, version: str) -> None:
-        """Raise `GuestError` saying what stands in the way of an upgrade to `version`; change nothing."""
+        """Raise `GuestError` saying what stands in the way of an upgrade to `version`, such as space; change nothing."""
 
     def upgrade(self, version: str, *, config: str, progress: Callable[[str, int], None]) -> None:
-        """Stop the server, start that version of it with this configuration, and bring its data up to it."""
+        """Start this version of the server with this configuration, and bring its data up to it.
+
+        What `revert_upgrade` needs is kept on the volume before anything of the data is changed. No tenant is let in before the
+        data are whole: from then on there is no way back.
+        """
+
+    def revert_upgrade(self) -> None:
+        """Bring the data back to what they were before `upgrade`, on a machine of the old version. Without one: nothing."""
+
+    def finish_upgrade(self) -> None:
+        """Remove what was kept for `revert_upgrade`."""
 
 
 class Dump(Protocol):

@@ -9,12 +9,15 @@ import trove.datastores
 from trove.core.errors import InvalidInput
 from trove.datastores.contract import Driver, Host, Spec
 
+_FAMILIES = "families"
+"""What engines share; not an engine."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def managers() -> tuple[str, ...]:
     """Return the names of all engines, in order."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(trove.datastores.__path__) if module.ispkg))
+    found = pkgutil.iter_modules(trove.datastores.__path__)
+    return tuple(sorted(module.name for module in found if module.ispkg and module.name != _FAMILIES))
 
 
 def spec(manager: str) -> Spec:

@@ -8,6 +8,7 @@ from trove.core.errors import TroveError
 from trove.core.status import ServiceStatus
 from trove.guestagent.clustering import Clustered
 from trove.guestagent.engine import Engine
+from trove.guestagent.following import Following
 from trove.guestagent.heartbeat import Heartbeat, Pulse, quietly
 from trove.guestagent.jobs import Jobs
 from trove.guestagent.ledger import Ledger
@@ -37,6 +38,7 @@ class Agent:
         self.heartbeat = Heartbeat(bus, status=self.supervisor.status, pulse=self._pulse, interval_s=report_interval_s)
         lifecycle = Lifecycle(engine, self._ledger, lock, root_enabled=self.heartbeat.root_enabled)
         replicating, upgrading = Replicating(engine, self._ledger, lock), Upgrading(engine, self._ledger, lock)
+        self._following = Following(engine)
         modules = Modules(engine.host)
         kinds = {**lifecycle.kinds(), **replicating.kinds(), **upgrading.kinds(), **modules.kinds()}
         kinds |= Clustered(engine, lock).kinds()
@@ -79,4 +81,5 @@ class Agent:
             restarts=self._ledger.facts.restarts,
             volume_used_bytes=quietly(lambda: host.usage().used),
             volume_total_bytes=quietly(lambda: host.usage().total),
+            replication=self._following.state(),
         )

@@ -1,23 +1,26 @@
 """Backups and restores on the guest: the engine's stream, through zstd, in segments, each with its digest; the manifest last.
 
-Nothing is staged on disk: one segment at a time is in memory, so that it can be sent again.
+Nothing is staged on disk: two segments are in memory, one on its way, so that it can be sent again, and one that is filled.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from typing import cast
 
-from trove.core.errors import GuestError, NotFound, Refused, Unavailable, Unsupported
+from trove.core.errors import Conflict, GuestError, NotFound, Refused, Unavailable, Unsupported
 from trove.core.json import JSON
-from trove.core.manifests import MAX_BYTES, Manifest, Parent, Segment, manifest_name, segment_name
+from trove.core.manifests import MAX_BYTES, Encryption, Manifest, Parent, Segment, manifest_name
 from trove.core.tickets import Ticket
 from trove.datastores.contract import Backups, Command, Facet, Host
-from trove.guestagent import arguments, objects
+from trove.guestagent import arguments, crypt, objects
 from trove.guestagent.engine import Engine
 from trove.guestagent.host import TEMPLATE_COPY
 from trove.guestagent.jobs import Progress
+from trove.guestagent.segments import Sender, ahead
+from trove.guestagent.streams import pour
 
 ZSTD = "zstd"
 LONGEST_S = 7 * 24 * 3600.0
@@ -37,55 +40,36 @@ class _Counted:
             self.total += len(chunk)
             yield chunk
 
+    def pour(self, pipe: int, count: Callable[[int], None]) -> None:
+        """Count what goes straight from one program to the other."""
 
-@dataclass(slots=True, kw_only=True)
-class _Sender:
-    """Cuts a stream into segments and puts them."""
+        def add(moved: int) -> None:
+            self.total += moved
+            count(moved)
 
-    ticket: Ticket
-    backup_id: str
-    size: int
-    sent: Callable[[], None]
-    segments: list[Segment] = field(default_factory=list)
-
-    def send(self, chunks: Iterable[bytes]) -> None:
-        """Put everything; `sent` is called after each segment."""
-        buffer = bytearray()
-        for chunk in chunks:
-            buffer += chunk
-            while len(buffer) >= self.size:
-                self._put(bytes(buffer[: self.size]))
-                del buffer[: self.size]
-        if buffer or not self.segments:
-            self._put(bytes(buffer))
-
-    def _put(self, content: bytes) -> None:
-        name = segment_name(self.backup_id, len(self.segments))
-        objects.put(self.ticket, name, content)
-        self.segments.append(Segment(name=name, size=len(content), digest=sha256(content).hexdigest()))
-        self.sent()
+        pour(self.chunks, pipe, add)
 
 
 def back_up(engine: Engine, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
     """Do the job `backup`. Runs again from the beginning after a crash: the segments are written over."""
     ticket = Ticket.from_json(arguments.mapping(args, "ticket"))
     backup_id, parent = arguments.text(args, "backup_id"), args.get("parent")
-    size = args.get("segment_bytes")
+    size, encryption = args.get("segment_bytes"), args.get("encryption")
     if not isinstance(size, int) or size < LEAST_SEGMENT:
         raise GuestError(f"segment_bytes must be at least {LEAST_SEGMENT}.")
+    how = None if encryption is None else arguments.mapping(args, "encryption")
     built_on = arguments.mapping(args, "parent") if parent is not None else None
     door, expected = _door(engine), max(1, engine.host.usage().used)
     progress("reading the data", 1)
     with door.dump(since=None if built_on is None else arguments.mapping(built_on, "positions")) as dump:
         raw = _Counted(dump.chunks)
-        sender = _Sender(
-            ticket=ticket,
-            backup_id=backup_id,
-            size=size,
-            sent=lambda: progress("storing the backup", min(95, 1 + 94 * raw.total // expected)),
-        )
+
+        def tell() -> None:
+            progress(f"storing the backup, {raw.total >> 20} MiB so far", min(95, 1 + 94 * raw.total // expected))
+
+        sender = Sender(ticket=ticket, backup_id=backup_id, size=size, tell=tell)
         with engine.host.stream(_zstd(engine.host, "--fast=1", "-q", "-c"), raw) as packed:
-            sender.send(packed)
+            sender.send(packed if how is None else _encrypted(packed, how, backup_id))
         positions = dump.positions()
     progress("storing the manifest", 97)
     content = Manifest(
@@ -95,7 +79,7 @@ def back_up(engine: Engine, args: Mapping[str, JSON], progress: Progress) -> Map
         manager=engine.spec.manager,
         datastore=arguments.text(args, "datastore"),
         datastore_version=arguments.text(args, "datastore_version"),
-        encoding=f"{door.encoding}+zstd",
+        encoding=_encoding(door, encrypted=how is not None),
         data_bytes=raw.total,
         stored_bytes=sum(segment.size for segment in sender.segments),
         segments=tuple(sender.segments),
@@ -103,8 +87,12 @@ def back_up(engine: Engine, args: Mapping[str, JSON], progress: Progress) -> Map
         if built_on is None
         else Parent(**{name: arguments.text(built_on, name) for name in ("container", "name", "digest")}),
         positions=positions,
+        encryption=None
+        if how is None
+        else Encryption(**{name: arguments.text(how, name) for name in ("cipher", "key_id", "wrapped_key")}),
     ).to_bytes()
-    objects.put(ticket, manifest_name(backup_id), content)
+    with suppress(Conflict):  # The control plane sees whether it is this one.
+        objects.put(ticket, manifest_name(backup_id), content)
     return {
         "data_bytes": raw.total,
         "stored_bytes": sum(segment.size for segment in sender.segments),
@@ -122,13 +110,14 @@ def restore(engine: Engine, wanted: Mapping[str, JSON], progress: Progress) -> N
         raise GuestError("The backup to restore has no chain.")
     door = _door(engine)
     progress("reading the backup's manifests", 2)
-    chain = [_manifest(cast("Mapping[str, JSON]", link)) for link in links]
-    total = max(1, sum(manifest.stored_bytes for _, manifest in chain))
-    for _, manifest in chain:
-        if manifest.encoding != f"{door.encoding}+zstd" or manifest.manager != engine.spec.manager:
+    chain = [_link(cast("Mapping[str, JSON]", link)) for link in links]
+    total = max(1, sum(link.manifest.stored_bytes for link in chain))
+    for manifest in (link.manifest for link in chain):
+        encoding = _encoding(door, encrypted=manifest.encryption is not None)
+        if manifest.encoding != encoding or manifest.manager != engine.spec.manager:
             raise GuestError(f"{engine.spec.title} cannot restore a backup of {manifest.manager} as {manifest.encoding}.")
     read = _Read(total=total, progress=progress)
-    streams = [partial(_unpacked, engine.host, ticket, manifest, read) for ticket, manifest in chain]
+    streams = [partial(_Unpacked, engine.host, link, read) for link in chain]
     # What the cloud laid beside the data for an instance that begins empty would only take room.
     engine.host.remove_tree(engine.host.data_dir / TEMPLATE_COPY)
     door.restore(streams, progress=progress)
@@ -148,22 +137,65 @@ class _Read:
         self.progress("restoring the backup", min(60, 3 + 57 * self.done // self.total))
 
 
-def _manifest(link: Mapping[str, JSON]) -> tuple[Ticket, Manifest]:
-    ticket = Ticket.from_json(arguments.mapping(link, "ticket"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Link:
+    """A backup of the chain that is restored."""
+
+    ticket: Ticket
+    manifest: Manifest
+    key: bytes | None = field(repr=False)
+
+
+def _link(link: Mapping[str, JSON]) -> _Link:
+    ticket, key = Ticket.from_json(arguments.mapping(link, "ticket")), link.get("data_key")
     content = _got(ticket, arguments.text(link, "manifest"), arguments.text(link, "digest"), MAX_BYTES)
-    return ticket, Manifest.from_bytes(content)
+    manifest = Manifest.from_bytes(content)
+    if (manifest.encryption is None) != (key is None):
+        raise GuestError("The backup cannot be read. Its key is not known." if key is None else "The backup was altered.")
+    return _Link(ticket=ticket, manifest=manifest, key=None if key is None else crypt.key_of(str(key)))
 
 
-def _unpacked(host: Host, ticket: Ticket, manifest: Manifest, read: _Read) -> Iterator[bytes]:
-    with host.stream(_zstd(host, "-d", "-q", "-c"), _segments(ticket, manifest, read)) as chunks:
-        yield from chunks
+class _Unpacked(Iterator[bytes]):
+    """The stream of a backup as the engine made it: an iterator, which goes straight to a program that wants it whole."""
+
+    def __init__(self, host: Host, link: _Link, read: _Read) -> None:
+        stored: Iterator[bytes] = _segments(link, read)
+        if link.key is not None:
+            stored = crypt.decrypted(stored, link.key, link.manifest.backup_id)
+        self._program = ExitStack()
+        self._chunks = self._program.enter_context(host.stream(_zstd(host, "-d", "-q", "-c"), stored))
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
+
+    def pour(self, pipe: int, count: Callable[[int], None]) -> None:
+        """Let it go from program to program."""
+        pour(self._chunks, pipe, count)
+
+    def close(self) -> None:
+        """End the program, whether or not all was read. May run twice."""
+        with suppress(GeneratorExit):  # as a generator that is closed: what is left is of no interest
+            self._program.__exit__(GeneratorExit, GeneratorExit(), None)
 
 
-def _segments(ticket: Ticket, manifest: Manifest, read: _Read) -> Iterator[bytes]:
-    for segment in manifest.segments:
-        content = _got(ticket, segment.name, segment.digest, segment.size)
-        read.add(len(content))
-        yield content
+def _segments(link: _Link, read: _Read) -> Iterator[bytes]:
+    """Yield the segments one after the other; while one is used, the next is on its way."""
+    with ahead(partial(_segment, link.ticket, each) for each in link.manifest.segments) as contents:
+        for content in contents:
+            read.add(len(content))
+            yield content
+
+
+def _segment(ticket: Ticket, segment: Segment) -> bytes:
+    return _got(ticket, segment.name, segment.digest, segment.size)
+
+
+def _encrypted(packed: Iterator[bytes], how: Mapping[str, JSON], backup_id: str) -> Iterator[bytes]:
+    return crypt.encrypted(packed, crypt.key_of(arguments.text(how, "data_key")), backup_id)
+
+
+def _encoding(door: Backups, *, encrypted: bool) -> str:
+    return f"{door.encoding}+zstd+{crypt.LAYER}" if encrypted else f"{door.encoding}+zstd"
 
 
 def _got(ticket: Ticket, name: str, digest: str, most: int) -> bytes:

@@ -28,6 +28,7 @@ class Pulse:
     restarts: int
     volume_used_bytes: int | None
     volume_total_bytes: int | None
+    replication: Mapping[str, JSON] | None = None
 
 
 class Heartbeat:

@@ -18,11 +18,11 @@ from pathlib import Path
 from trove.core.errors import GuestError
 from trove.datastores.contract import Command, Finished, Usage
 from trove.guestagent.processes import Identity, find_by_environment, identify, is_alive
+from trove.guestagent.roots import PATH, find_program, missing_accounts
 from trove.guestagent.sandbox import Bubblewrap, View, read_child_pid
 
 LOG = logging.getLogger(__name__)
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MARK = "TROVE_SERVER_OF"
 """Environment variable of every database server, by which one is found whose pid file was never written."""
 
@@ -53,7 +53,8 @@ class HostSettings:
 
     `hide` are places that its programs must not see. `volume_bytes` is the size of a volume that is a plain directory, None
     for a mounted one. `config_dir/agent` is the agent's own, and hidden from programs too. `namespaces` are those that are
-    known to work for bubblewrap; empty to find out. With `await_data_dir` somebody else makes that directory.
+    known to work for bubblewrap; empty to find out. With `await_data_dir` somebody else makes that directory. `root_dir` is
+    the image that programs see as their root and come from, None for the host's own; an image needs bubblewrap.
     """
 
     instance_id: str
@@ -68,6 +69,7 @@ class HostSettings:
     await_data_dir: bool = False
     hide: tuple[Path, ...] = ()
     volume_bytes: int | None = None
+    root_dir: Path | None = None
 
     @property
     def private_dir(self) -> Path:
@@ -155,7 +157,7 @@ class SandboxedHost:
                 argv = self._bubblewrap.wrap(argv, env, die_with_parent=True)
             stream = Stream(command.argv[0], argv, env, feed, timeout_s=command.timeout_s)
             try:
-                yield iter(stream)
+                yield stream
                 stream.finish()
             finally:
                 stream.kill()
@@ -284,9 +286,8 @@ class SandboxedHost:
         return self._measured[1]
 
     def find_program(self, *names: str) -> str | None:
-        """Return the path of the first of these programs that the sandbox has, or None."""
-        places = (f"{folder}/{name}" for name in names for folder in PATH.split(":"))
-        return next((place for place in places if Path(place).is_file() and os.access(place, os.X_OK)), None)
+        """Return the path of the first of these programs that the sandbox has, or None. A name with `/` in front is a path."""
+        return find_program(self._settings.root_dir, names)
 
     @staticmethod
     def _counted_total(space: os.statvfs_result, free: int) -> int:
@@ -295,21 +296,44 @@ class SandboxedHost:
 
     def _choose_sandbox(self) -> Bubblewrap | None:
         settings = self._settings
+        image = settings.root_dir
+        if image is not None:
+            _check_image(image, settings.sandbox)
         if settings.sandbox is SandboxKind.PROCESS:
             return None
-        program = self.find_program("bwrap")
-        readable = (settings.config_dir,) if settings.template_dir is None else (settings.config_dir, settings.template_dir)
-        hidden = (*settings.hide, settings.private_dir)
-        writable = (settings.data_dir, settings.run_dir, settings.log_dir)
-        if program is None and settings.sandbox is SandboxKind.BWRAP:
-            raise GuestError("bwrap is not installed: apt-get install bubblewrap, or set sandbox=process.")
+        program = find_program(None, ["bwrap"])
+        must = settings.sandbox is SandboxKind.BWRAP or image is not None
+        if program is None and must:
+            raise GuestError("bwrap is not installed: apt-get install bubblewrap, or set sandbox=process and use no image.")
         if program is None:
             LOG.warning("bubblewrap is not installed: database programs run without a sandbox")
             return None
-        made = Bubblewrap(program, View(writable=writable, readable=readable, hidden=hidden), known=settings.namespaces)
-        if settings.sandbox is SandboxKind.AUTO and not made.works():
+        made = Bubblewrap(program, self._view(), known=settings.namespaces)
+        if not must and not made.works():
             LOG.warning("bubblewrap cannot make a sandbox here: database programs run without one")
             return None
+        return made
+
+    def _view(self) -> View:
+        settings = self._settings
+        template = settings.template_dir
+        apart = template is not None and settings.data_dir not in template.parents
+        return View(
+            writable=(settings.data_dir, settings.run_dir, settings.log_dir),
+            readable=(settings.config_dir, template) if template is not None and apart else (settings.config_dir,),
+            hidden=(*settings.hide, settings.private_dir),
+            root=settings.root_dir,
+            replaced=self._accounts(),
+        )
+
+    def _accounts(self) -> Mapping[Path, Path]:
+        """Write the lists of accounts that show this user where the root does not have it; return what they stand for."""
+        made = {}
+        for path, text in missing_accounts(self._settings.root_dir, self.data_dir).items():
+            made[path] = self.private_dir / path.name
+            if self.read_file(made[path]) != text.encode():
+                self.write_file(made[path], text.encode(), lasting=False)
+                self._unsynced.discard(made[path])  # made anew at the next start anyway
         return made
 
     def _start_sandboxed(self, bubblewrap: Bubblewrap, argv: list[str], env: Mapping[str, str], output: Path) -> None:
@@ -394,6 +418,13 @@ class SandboxedHost:
             if any(os.strerror(errno.ENOSPC) in line for line in words):
                 raise GuestError(FULL)
             raise GuestError(f"{argv[0]} failed: {words[0] if words else finished.returncode}")
+
+
+def _check_image(root: Path, sandbox: SandboxKind) -> None:
+    if not root.is_dir():
+        raise GuestError(f"The image {root.parent.name} is not there: {root}.")
+    if sandbox is SandboxKind.PROCESS:
+        raise GuestError(f"The image {root.parent.name} needs bubblewrap: set sandbox=bwrap, or use no image.")
 
 
 def _cloud_mark() -> dict[str, str]:

@@ -20,6 +20,7 @@ from trove.core.errors import Cancelled, InvalidInput, TroveError
 from trove.core.json import JSON
 from trove.core.trail import trail
 from trove.datastores.contract import Host
+from trove.guestagent.liveness import WANTED
 
 LOG = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ Progress = Callable[[str, int], None]
 Work = Callable[[Mapping[str, JSON], Progress], Mapping[str, JSON]]
 """Does a job: gets the arguments and a way to tell (step, percent); returns the result. Runs again after a crash.
 
-Telling raises `Cancelled` once the job is to stop: what can be stopped tells often.
+Telling raises `Cancelled` once the job is to stop, and so does waiting for a program: what can be stopped tells often.
 """
 
 
@@ -186,6 +187,7 @@ class Jobs:
             return
         LOG.info("job %s (%s) begins", job.name, job.kind)
         try:
+            WANTED.set(lambda: self._need(job.name))
             result = self._kinds[job.kind](job.args, lambda step, percent: self._progress(job.name, step, percent))
         except TroveError as error:
             LOG.warning("job %s (%s) failed: %s", job.name, job.kind, error)
@@ -197,10 +199,13 @@ class Jobs:
             LOG.info("job %s (%s) is done", job.name, job.kind)
             self._finish(job.name, DONE, result=result)
 
+    def _need(self, name: str) -> None:
+        if self._jobs[name].cancelled:
+            raise Cancelled(CANCELLED)
+
     def _progress(self, name: str, step: str, percent: int) -> None:
         with self._lock:
-            if self._jobs[name].cancelled:
-                raise Cancelled(CANCELLED)
+            self._need(name)
             self._jobs[name] = replace(self._jobs[name], step=step, percent=percent)
         self._changed()
 

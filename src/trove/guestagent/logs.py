@@ -95,7 +95,8 @@ class GuestLogs:
         """Switch, forget or publish a log, and return what there is to tell of it then.
 
         `enable` and `disable` as they are called; `discard` forgets what was published; `publish` is the ticket, with the
-        `home` of the log's objects, the bytes of a piece, and the seconds after which no other piece is begun.
+        `home` of the log's objects, the bytes of a piece, the seconds after which no other piece is begun, and, where the
+        ticket is for names that are told, those of the pieces.
         """
         name = arguments.text(args, "log_name")
         if name not in self._types():
@@ -138,6 +139,7 @@ class GuestLogs:
     def _publish(self, name: str, order: Mapping[str, JSON]) -> None:
         ticket = Ticket.from_json(arguments.mapping(order, "ticket"))
         home, limit, budget_s = arguments.text(order, "home"), order.get("limit"), order.get("budget_s")
+        names = iter(arguments.texts(order, "names")) if order.get("names") is not None else None
         if not isinstance(limit, int) or limit < 1 or not isinstance(budget_s, int | float):
             raise GuestError("The order to publish a log is not understood.")
         log = self._look(name)
@@ -153,7 +155,10 @@ class GuestLogs:
         for piece in _pieces(log.path, done.size, log.size, limit):
             lines = str(len(piece.splitlines()))
             # Named after its place: sent again after a crash, it replaces itself.
-            self._send(ticket, f"{prefix_of(home)}log-{done.generation}-{done.size:012d}", piece, {"lines": lines})
+            own = next(names, None) if names is not None else f"{prefix_of(home)}log-{done.generation}-{done.size:012d}"
+            if own is None:
+                break
+            self._send(ticket, own, piece, {"lines": lines})
             done = _grown(log.path, done, len(piece))
             self._keep(name, done)
             if time.monotonic() > until:

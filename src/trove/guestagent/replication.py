@@ -14,6 +14,8 @@ from trove.guestagent.engine import Engine
 from trove.guestagent.jobs import Progress, Work
 from trove.guestagent.ledger import Ledger, Prepared
 
+STOP_TIMEOUT_S = 120.0
+
 
 class Replicating:
     """Does the verbs. `turn` is held meanwhile, so that nobody starts or stops the server."""
@@ -28,6 +30,7 @@ class Replicating:
         return {
             "prepare_replica": self.prepare_replica,
             "get_replication_snapshot": self.get_replication_snapshot,
+            "rejoin_replica": self.rejoin_replica,
             "attach_replica": self.attach_replica,
             "detach_replica": self.detach_replica,
             "make_read_only": self._simply(lambda facet, args: facet.make_read_only(_flag(args, "read_only"))),
@@ -42,7 +45,12 @@ class Replicating:
         }
 
     def prepare_replica(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
-        """Make the instance from a snapshot of its source, and follow that. Done means that it follows, and is on disk."""
+        """Make the instance from a snapshot of its source, and follow that. Done means that it follows, and is on disk.
+
+        An instance that serves already has data that may be the only ones by now: it is left alone, whoever asks.
+        """
+        if self._ledger.facts.prepared is Prepared.YES:
+            return {"version": self._engine.driver.version()}
         config, snapshot = arguments.text(args, "config"), arguments.mapping(args, "snapshot")
         source = _source(args)
         if source is None:
@@ -50,6 +58,8 @@ class Replicating:
         host = self._engine.host
         try:
             with self._taken():
+                if args.get("restore") is not None:
+                    self._restore(arguments.mapping(args, "restore"), progress)
                 self._facet().prepare_replica(config=config, snapshot=snapshot, source=source, progress=progress)
             host.sync_tree(host.data_dir)
         except Exception:
@@ -57,6 +67,15 @@ class Replicating:
             raise
         self._ledger.update(prepared=Prepared.YES, wanted=True)
         return {"version": self._engine.driver.version()}
+
+    def _restore(self, wanted: Mapping[str, JSON], progress: Progress) -> None:
+        """Make the data directory from the backup of the source. What an attempt that failed has left is removed first."""
+        from trove.guestagent import backups  # noqa: PLC0415  few agents ever need it
+
+        if self._ledger.facts.prepared is Prepared.FAILED:
+            self._engine.driver.wipe()
+            self._ledger.update(prepared=Prepared.NO)
+        backups.restore(self._engine, wanted, progress)
 
     def get_replication_snapshot(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
         """Make an account for a replica and a snapshot to build it from; the result must hold no secret: it is stored."""
@@ -69,6 +88,27 @@ class Replicating:
         with self._taken():
             self._facet().attach_replica(_source(args))
         return {}
+
+    def rejoin_replica(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
+        """Follow a source with the data of an earlier life, on a machine that was made anew, where nothing serves yet.
+
+        Done means that it follows, and is on disk. Where that fails the server is stopped: it may have been a source itself.
+        """
+        config, source = arguments.text(args, "config"), _source(args)
+        if source is None:
+            raise InvalidInput("Argument 'source' must be given.")
+        driver, host = self._engine.driver, self._engine.host
+        progress("following the source", 10)
+        with self._taken():
+            try:
+                driver.write_config(config)
+                self._facet().attach_replica(source)
+                host.sync_tree(host.data_dir)
+            except Exception:
+                driver.stop(timeout_s=STOP_TIMEOUT_S)
+                raise
+        self._ledger.update(prepared=Prepared.YES, wanted=True)
+        return {"version": driver.version()}
 
     def detach_replica(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
         """Apply what was received and follow nobody."""

@@ -1,9 +1,12 @@
-"""Puts a command line into bubblewrap: a read-only host root where other instances and the agent's secrets are not there."""
+"""Puts a command line into bubblewrap: a read-only root where other instances and the agent's secrets are not there.
+
+The root is that of the host, or an image: a directory with the programs of one database server and what they need.
+"""
 
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -20,13 +23,22 @@ _NAMESPACES = (
 PROBE_TIMEOUT_S = 10.0
 
 
+_OWN_PLACES = ("dev", "proc", "run", "sys", "tmp", "var")
+"""What a sandbox over an image has of its own, or of the machine, whatever the image holds there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What a sandboxed program sees beside the read-only root: own directories, and places that look empty."""
+    """What a sandboxed program sees beside the read-only root: own directories, and places that look empty.
+
+    `root` is an image, None for the root of the host. `replaced` are files to be seen in the place of those of the root.
+    """
 
     writable: tuple[Path, ...]
     readable: tuple[Path, ...] = ()
     hidden: tuple[Path, ...] = ()
+    root: Path | None = None
+    replaced: Mapping[Path, Path] = field(default_factory=dict)
 
 
 class Bubblewrap:
@@ -71,13 +83,26 @@ class Bubblewrap:
 
     def _mounts(self, namespaces: Sequence[str]) -> list[str]:
         """Return the mounts, outer paths before those inside them."""
+        view = self._view
         places: list[tuple[Path, list[str]]] = [(Path("/tmp"), ["--tmpfs", "/tmp"])]  # noqa: S108  the sandbox's own
-        places += [(path, _hide(path)) for path in self._view.hidden]
-        places += [(path, ["--ro-bind", str(path), str(path)]) for path in self._view.readable]
-        places += [(path, ["--bind", str(path), str(path)]) for path in self._view.writable]
+        places += [(path, ["--ro-bind", str(source), str(path)]) for path, source in view.replaced.items()]
+        places += [(path, _hide(path)) for path in view.hidden if self._shown(path)]
+        places += [(path, ["--ro-bind", str(path), str(path)]) for path in view.readable]
+        places += [(path, ["--bind", str(path), str(path)]) for path in view.writable]
         places.sort(key=lambda place: len(place[0].parts))
-        proc = ["--proc", "/proc"] if "--unshare-pid" in namespaces else []
-        return ["--ro-bind", "/", "/", "--dev", "/dev", *proc, *(word for _, words in places for word in words)]
+        root = ["--ro-bind", "/", "/"] if view.root is None else _image_root(view.root)
+        if "--unshare-pid" in namespaces:
+            proc = ["--proc", "/proc"]
+        else:
+            proc = [] if view.root is None else ["--ro-bind", "/proc", "/proc"]
+        closed = [] if view.root is None else ["--remount-ro", "/"]
+        return [*root, "--dev", "/dev", *proc, *(word for _, words in places for word in words), *closed]
+
+    def _shown(self, path: Path) -> bool:
+        """Tell whether a path would be there if it were not hidden."""
+        if self._view.root is None:
+            return True
+        return any(place in path.parents for place in (*self._view.readable, *self._view.writable))
 
     def _permitted(self) -> tuple[str, ...] | None:
         if self._namespaces is None:
@@ -107,3 +132,14 @@ def _hide(path: Path) -> list[str]:
     if not path.exists():
         return []
     return ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", os.devnull, str(path)]
+
+
+def _image_root(root: Path) -> list[str]:
+    """Return the mounts of what an image has at its top; where it has links, such as `/bin`, there are links."""
+    line = ["--tmpfs", "/"]
+    for entry in sorted(root.iterdir()):
+        if entry.is_symlink():
+            line += ["--symlink", str(entry.readlink()), f"/{entry.name}"]
+        elif entry.is_dir() and entry.name not in _OWN_PLACES:
+            line += ["--ro-bind", str(entry), f"/{entry.name}"]
+    return [*line, "--ro-bind-try", "/sys", "/sys", "--tmpfs", "/run", "--tmpfs", "/var"]

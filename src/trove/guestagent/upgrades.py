@@ -1,4 +1,4 @@
-"""The two jobs of an upgrade, over the driver's facet: look whether it can be done, then do it."""
+"""The jobs of an upgrade, over the driver's facet: look whether it can be done, do it, and take it back or be done with it."""
 
 import threading
 from collections.abc import Mapping
@@ -10,7 +10,10 @@ from trove.datastores.contract import Facet, Upgrades
 from trove.guestagent import arguments
 from trove.guestagent.engine import Engine
 from trove.guestagent.jobs import Progress, Work
-from trove.guestagent.ledger import Ledger
+from trove.guestagent.ledger import Ledger, Prepared
+
+MARKER = ".trove-upgraded"
+"""On the volume, which outlasts the machine: which upgrade has let tenants in, so that nobody takes it back after that."""
 
 
 class Upgrading:
@@ -20,10 +23,16 @@ class Upgrading:
         self._engine = engine
         self._ledger = ledger
         self._turn = turn
+        self._marker = engine.host.data_dir / MARKER
 
     def kinds(self) -> Mapping[str, Work]:
         """Return what may be started as a job."""
-        return {"pre_upgrade": self.pre_upgrade, "upgrade": self.upgrade}
+        return {
+            "pre_upgrade": self.pre_upgrade,
+            "upgrade": self.upgrade,
+            "revert_upgrade": self.revert_upgrade,
+            "finish_upgrade": self.finish_upgrade,
+        }
 
     def pre_upgrade(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
         """Look whether the upgrade can be done, and change nothing."""
@@ -32,12 +41,34 @@ class Upgrading:
         return {}
 
     def upgrade(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
-        """Replace the server by the wanted version, with its configuration, and bring its data up to it."""
+        """Start this version of the server with its configuration, on data of the old one. `upgrade` names the upgrade."""
         version, config = arguments.text(args, "version"), arguments.text(args, "config")
+        token, host = arguments.text(args, "upgrade"), self._engine.host
         with self._turn:
-            self._ledger.update(wanted=True)
             self._facet().upgrade(version, config=config, progress=progress)
+            host.write_file(self._marker, token.encode())
+            host.sync_tree(host.data_dir)
+            self._ledger.update(prepared=Prepared.YES, wanted=True)
         return {"version": self._engine.driver.version()}
+
+    def revert_upgrade(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
+        """Bring the data back to what they were, unless that `upgrade` has let tenants in; `reverted` tells which."""
+        token, host = arguments.text(args, "upgrade"), self._engine.host
+        with self._turn:
+            if host.read_file(self._marker) == token.encode():
+                return {"reverted": False}
+            progress("bringing the data back", 10)
+            self._facet().revert_upgrade()
+            host.sync_tree(host.data_dir)
+        return {"reverted": True}
+
+    def finish_upgrade(self, _args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
+        """Remove what was kept for the way back."""
+        progress("removing what was kept of the old version", 10)
+        with self._turn:
+            self._facet().finish_upgrade()
+            self._marker.unlink(missing_ok=True)
+        return {}
 
     def _facet(self) -> Upgrades:
         if Facet.UPGRADES not in self._engine.spec.facets:

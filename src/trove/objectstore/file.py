@@ -11,22 +11,29 @@ import json
 import os
 import secrets
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
-from trove.core.errors import NotFound, Unavailable
+from trove.core.clock import utcnow
+from trove.core.errors import NotFound, Refused, Unavailable
 from trove.core.tickets import Ticket, Verb
-from trove.objectstore.contract import ObjectInfo
+from trove.objectstore.contract import LONGEST_TICKET, ObjectInfo
 from trove.objectstore.names import check_container, check_name
-from trove.objectstore.signing import Signer
+from trove.objectstore.signing import SEALED, Signer
 
 _CHUNK = 1024 * 1024
 _COMPONENT = 200
 """Longest piece of an encoded name that becomes one file name; file systems allow 255 bytes."""
+
+
+SWEEP_EVERY_S = 3600.0
+MARK_MARGIN = timedelta(days=1)
+"""How much longer than any ticket a mark of what was sealed is kept: clocks differ."""
 
 
 class FileObjectStore:
@@ -35,11 +42,18 @@ class FileObjectStore:
     `signer` makes the tickets, which an endpoint of ours in front of the same directory takes.
     """
 
+    needs_names = False
+
     def __init__(self, root: Path, signer: Signer) -> None:
         self._root = root
         self._signer = signer
         self._swept: set[str] = set()
         self._sweeping = threading.Lock()
+        self._marks_again = 0.0
+
+    def of(self, _project_id: str) -> "FileObjectStore":
+        """Return this store: all projects share it."""
+        return self
 
     def put(
         self, container: str, name: str, chunks: Iterable[bytes], *, metadata: Mapping[str, str] | None = None
@@ -104,11 +118,27 @@ class FileObjectStore:
             sidecar.unlink()
             (home / "data" / data).unlink(missing_ok=True)
 
-    def ticket(self, container: str, prefix: str, verb: Verb, *, expires: datetime) -> Ticket:
+    def clear(self, container: str, prefix: str) -> None:
+        """Delete all objects below `prefix`. May run twice."""
+        for info in self.list(container, prefix=prefix):
+            self.delete(container, info.name)
+
+    def ticket(
+        self,
+        container: str,
+        prefix: str,
+        verb: Verb,
+        *,
+        expires: datetime,
+        names: Sequence[str] | None = None,
+        keep_s: int | None = None,
+    ) -> Ticket:
         """Return a right to put, or get, the objects below `prefix` until `expires`."""
         check_container(container)
         check_name(prefix)
-        return self._signer.ticket(container, prefix, verb, expires)
+        if verb is Verb.PUT and self.is_sealed(container, prefix):
+            raise Refused(SEALED)
+        return self._signer.ticket(container, prefix, verb, min(expires, utcnow() + LONGEST_TICKET))
 
     def seal(self, container: str, prefix: str) -> None:
         """Take nothing more by tickets for `prefix`; that outlives the objects. May run twice."""
@@ -119,10 +149,14 @@ class FileObjectStore:
             mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             mark.touch(mode=0o600)
             _sync_directory(mark.parent)
+            self._drop_old_marks(mark.parent)
 
     def is_sealed(self, container: str, prefix: str) -> bool:
         """Tell whether `seal` was called for the prefix."""
         return self._mark(container, prefix).exists()
+
+    def publish(self, container: str, backup_id: str, parts: Sequence[ObjectInfo]) -> None:
+        """Do nothing: nobody but the service reads here."""
 
     def url(self, container: str, name: str) -> str:
         """Return the URL of an object."""
@@ -131,6 +165,16 @@ class FileObjectStore:
     def locate(self, url: str) -> tuple[str, str] | None:
         """Return container and name of an object by its URL; None when that is not in this store."""
         return self._signer.locate(url)
+
+    def _drop_old_marks(self, marks: Path) -> None:
+        """Remove marks that outlived every ticket that they could be for, now and then."""
+        if time.monotonic() < self._marks_again:
+            return
+        self._marks_again = time.monotonic() + SWEEP_EVERY_S
+        oldest = (utcnow() - LONGEST_TICKET - MARK_MARGIN).timestamp()
+        for each in marks.iterdir():
+            if each.stat().st_mtime < oldest:
+                each.unlink(missing_ok=True)
 
     def _home(self, container: str) -> Path:
         return self._root / ("c-" + _encoded(container))

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
+from trove.core.clock import utcnow
 from trove.core.errors import NotFound, Refused
 from trove.core.tickets import Ticket, Verb
-from trove.objectstore.contract import ObjectInfo
+from trove.objectstore.contract import LONGEST_TICKET, ObjectInfo
 from trove.objectstore.names import check_container, check_name
 from trove.objectstore.signing import REFUSED, SEALED, Signer
 
@@ -19,11 +20,17 @@ _CHUNK = 64 * 1024
 class MemoryObjectStore:
     """An object store in memory. Thread-safe."""
 
+    needs_names = False
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._objects: dict[tuple[str, str], tuple[bytes, ObjectInfo]] = {}
         self._sealed: set[tuple[str, str]] = set()
         self._signer = Signer(os.urandom(32), "memory://objects")
+
+    def of(self, _project_id: str) -> "MemoryObjectStore":
+        """Return this store: all projects share it."""
+        return self
 
     def put(
         self, container: str, name: str, chunks: Iterable[bytes], *, metadata: Mapping[str, str] | None = None
@@ -62,15 +69,38 @@ class MemoryObjectStore:
         with self._lock:
             self._objects.pop((container, name), None)
 
-    def ticket(self, container: str, prefix: str, verb: Verb, *, expires: datetime) -> Ticket:
+    def clear(self, container: str, prefix: str) -> None:
+        """Delete all objects below `prefix`. May run twice."""
+        for info in self.list(container, prefix=prefix):
+            self.delete(container, info.name)
+
+    def ticket(
+        self,
+        container: str,
+        prefix: str,
+        verb: Verb,
+        *,
+        expires: datetime,
+        names: Sequence[str] | None = None,
+        keep_s: int | None = None,
+    ) -> Ticket:
         """Return a right to put, or get, the objects below `prefix` until `expires`."""
         check_container(container)
         check_name(prefix)
-        return self._signer.ticket(container, prefix, verb, expires)
+        if verb is Verb.PUT and self.is_sealed(container, prefix):
+            raise Refused(SEALED)
+        return self._signer.ticket(container, prefix, verb, min(expires, utcnow() + LONGEST_TICKET))
 
     def seal(self, container: str, prefix: str) -> None:
         """Take nothing more by tickets for `prefix`. May run twice."""
         self._sealed.add((container, prefix))
+
+    def is_sealed(self, container: str, prefix: str) -> bool:
+        """Tell whether `seal` was called for the prefix."""
+        return (container, prefix) in self._sealed
+
+    def publish(self, container: str, backup_id: str, parts: Sequence[ObjectInfo]) -> None:
+        """Do nothing: nobody but the service reads here."""
 
     def url(self, container: str, name: str) -> str:
         """Return the URL of an object."""
@@ -94,7 +124,7 @@ class MemoryObjectStore:
             raise Refused(REFUSED)
         query = dict(parse_qsl(urlsplit(url).query))
         self._signer.check(verb, *found, query)
-        if verb is Verb.PUT and (found[0], query["prefix"]) in self._sealed:
+        if verb is Verb.PUT and self.is_sealed(found[0], query["prefix"]):
             raise Refused(SEALED)
         return found
 

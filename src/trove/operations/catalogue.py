@@ -38,6 +38,7 @@ from trove.operations.instance import (
     promote,
     reboot,
     rebuild,
+    rejoin,
     resize_flavor,
     resize_volume,
     restart,
@@ -189,6 +190,15 @@ def _eject_it(doors: Doors, caller: Caller, instance_id: str) -> str:
     return instance_id
 
 
+def _bring_it_back(doors: Doors, caller: Caller, instance_id: str) -> str:
+    """Accept that the instance, which was ejected, follows the source that there is."""
+    with doors.database.reading() as tx:
+        others = sorted(instances.live_ids(tx) - {instance_id})
+        source = next(each for each in others if instances.get(tx, each).replicas)
+    rejoin.start(doors, caller, instance_id, source)
+    return instance_id
+
+
 def _upgrade_it(doors: Doors, caller: Caller, instance_id: str) -> str:
     """Accept the upgrade to another version of its datastore."""
     with doors.database.reading() as tx:
@@ -269,7 +279,8 @@ KINDS: Mapping[str, Kind] = {
         cancellable=True,
         rehearse=_open_it_to_all,
     ),
-    upgrade.KIND: Kind(flow=upgrade.flow, succeed=upgrade.succeed, fail=upgrade.fail, cancellable=False, rehearse=_upgrade_it),
+    rejoin.KIND: Kind(flow=rejoin.flow, succeed=rejoin.succeed, fail=rejoin.fail, cancellable=False, rehearse=_bring_it_back),
+    upgrade.KIND: Kind(flow=upgrade.flow, succeed=upgrade.succeed, fail=upgrade.fail, cancellable=True, rehearse=_upgrade_it),
     resize_flavor.KIND: Kind(
         flow=resize_flavor.flow,
         succeed=resize_flavor.succeed,

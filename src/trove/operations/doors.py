@@ -29,15 +29,20 @@ class Limits:
 class BackupSettings:
     """How backups are made and kept.
 
-    `container` is for who names none. `segment_bytes` bounds one object. A backup that runs longer than `running_expires_days`
-    may be deleted although it seems to run.
+    `container` is for who names none, `replica_container` for what replicas are built from, as long as that lasts.
+    `segment_bytes` bounds one object. A backup that runs longer than `running_expires_days` may be deleted although it seems to
+    run. `before_upgrade`: one is made before each upgrade whose request does not say.
     """
 
     container: str = "database_backups"
+    replica_container: str = "database_replicas"
     storage_driver: str = "swift"
     timeout_s: float = 36000.0
-    segment_bytes: int = 16 * 1024 * 1024
+    segment_bytes: int = 8 * 1024 * 1024
     running_expires_days: float = 3.0
+    encrypted: bool = False
+    stall_timeout_s: float = 900.0
+    before_upgrade: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +56,11 @@ class ModuleSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
-    """Where published logs go, and in pieces of how many bytes. `exposed`: system logs that tenants see, by manager."""
+    """Where published logs go, in pieces of how many bytes, and for how long. `exposed`: system logs that tenants see."""
 
     container: str = "database_logs"
     piece_bytes: int = 1_000_000
+    keep_s: int = 2_592_000
     exposed: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 

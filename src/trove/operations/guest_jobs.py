@@ -61,16 +61,18 @@ ONLY = Errand()
 
 
 def run_job(
-    work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: str, errand: Errand = ONLY
+    work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: str, errand: Errand = ONLY, stall_s: float = 0.0
 ) -> Mapping[str, object]:
     """Have the guest do a job named after the operation and return its result. May run twice: the guest knows the name.
 
     While the operation is undone the job has a name of its own beside the one that it undoes.
 
-    Raises `GuestError` with the guest's words, `CloudError` with the cloud's when the server broke meanwhile, and what
-    `Work.check` raises. The job is cast again while nothing is heard of it.
+    Raises `GuestError` with the guest's words, or when it tells of no progress for `stall_s` seconds (0: never), `CloudError`
+    with the cloud's when the server broke meanwhile, and what `Work.check` raises. The job is cast again while nothing is heard
+    of it.
     """
-    job = _await_job(work, kind, args, waiting_for=waiting_for, errand=errand)
+    wait = _Wait(waiting_for=waiting_for, errand=errand, stall_s=stall_s)
+    job = _await_job(work, kind, args, wait)
     if job.state == FAILED:
         raise GuestError(job.error or f"The guest agent failed at {job.step or kind} without saying why.")
     return job.result or {}
@@ -97,7 +99,7 @@ def forget_job(work: Work, errand: Errand = ONLY) -> None:
 
 def stop_job(work: Work, errand: Errand = ONLY) -> None:
     """Have the guest stop the job that is being undone, and wait for that a while; a guest that does not answer is let be."""
-    name, until = work.operation.id, utcnow() + STOPPED_WITHIN
+    name, until = errand.first_name(work), utcnow() + STOPPED_WITHIN
     pauses = Pauses()
     try:
         while not _guest(work, errand).cancel_job(name) and utcnow() < until:
@@ -119,26 +121,43 @@ def await_serving(work: Work, *, waiting_for: str, guest: str | None = None) -> 
         work.pause(next(pauses))
 
 
-def _await_job(work: Work, kind: str, args: Mapping[str, JSON], *, waiting_for: str, errand: Errand) -> Job:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wait:
+    """What is waited for, and how long without a sign of it."""
+
+    waiting_for: str
+    errand: Errand
+    stall_s: float
+
+    def need_progress(self, since: datetime, heard: str) -> None:
+        """Raise `GuestError` when nothing new was heard for too long."""
+        waited = (utcnow() - since).total_seconds()
+        if 0 < self.stall_s < waited:
+            raise GuestError(f"The guest agent told of no progress for {int(waited)} s. Last heard: {heard}.")
+
+
+def _await_job(work: Work, kind: str, args: Mapping[str, JSON], wait: _Wait) -> Job:
+    errand = wait.errand
     pauses = Pauses(next_s=FIRST_POLL_S, longest_s=LONGEST_POLL_S, factor=POLL_GROWTH)
     heard = "nothing from the guest agent"
     shown: tuple[str, int] | None = None
     cast_at: datetime | None = None
     not_before: datetime | None = None
-    server_seen = utcnow()
+    server_seen = progressed = utcnow()
     while True:
         with work.doors.database.reading() as tx:
             job = guests.job(tx, errand.instance_id(work), errand.name(work))
             if job is None or job.state not in {DONE, FAILED}:
-                work.check(tx, waiting_for=waiting_for, heard=heard)
+                work.check(tx, waiting_for=wait.waiting_for, heard=heard)
         if job is not None:
             heard = f"{job.step or kind} at {job.percent} %"
             if job.state in {DONE, FAILED}:
                 return job
             if (job.step, job.percent) != shown:
-                shown = (job.step, job.percent)
+                shown, progressed = (job.step, job.percent), utcnow()
                 pauses = Pauses(next_s=FIRST_POLL_S, longest_s=LONGEST_POLL_S, factor=POLL_GROWTH)  # more may come soon
                 _show(work, job, kind)
+        wait.need_progress(progressed, heard)
         now = utcnow()
         last = max((moment for moment in (cast_at, job.sent if job else None) if moment), default=None)
         if (last is None or now - last > RECAST_AFTER) and (not_before is None or now > not_before):

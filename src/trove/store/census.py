@@ -1,5 +1,6 @@
 """What the reconciler asks the state database, and its repairs: each writes only if the row still is what was seen."""
 
+import json
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy import delete, false, or_, select, update
 from trove.core.census import Finder, Silence, Standing, Stranded, Unowned
 from trove.core.clock import utcnow
 from trove.core.operations import UNFINISHED
+from trove.core.replication import ReplicaState
 from trove.core.status import IDLE_TASKS, ServerStatus, Task
 from trove.core.transitions import SET_TASKS
 from trove.store import instances as instance_rows
@@ -141,6 +143,22 @@ def silent(tx: Tx, *, before: datetime, limit: int) -> tuple[Silence, ...]:
         .limit(limit)
     )
     return tuple(Silence(instance_id=row.id, heard_at=row.heard_at) for row in tx.execute(statement))
+
+
+def astray(tx: Tx, *, limit: int) -> tuple[tuple[str, ReplicaState], ...]:
+    """Return replicas at rest, by id, whose guests said last that they do not follow, with what they said."""
+    statement = (
+        select(instances.c.id, service_statuses.c.replica_state)
+        .select_from(service_statuses.join(instances, instances.c.id == service_statuses.c.instance_id))
+        .where(
+            instances.c.slave_of_id.is_not(None),
+            service_statuses.c.replica_state.like('{"following": false,%'),  # as `store.guests` writes it
+            *_AT_REST,
+        )
+        .order_by(instances.c.id)
+        .limit(limit)
+    )
+    return tuple((row.id, ReplicaState.from_json(json.loads(row.replica_state))) for row in tx.execute(statement))
 
 
 def record_silence(tx: Tx, seen: Silence, fault: str) -> bool:

@@ -17,6 +17,7 @@ from trove.core.parameters import looks_secret
 from trove.store.datastores import VERSION_COLUMNS, VersionRows
 from trove.store.session import Tx
 from trove.store.tables import clusters, configuration_parameters, configurations, datastore_versions, datastores, instances
+from trove.store.vault import Vault
 
 _SEALED = "sealed"
 
@@ -155,6 +156,14 @@ def _stored(tx: Tx, key: str, value: JSON) -> str:
     """Return a value as its row holds it; what looks like a secret is sealed. No value itself is an object."""
     text = json.dumps(value)
     return json.dumps({_SEALED: tx.vault.seal(text.encode()).decode()}) if looks_secret(key) else text
+
+
+def reseal(vault: Vault, stored: str) -> str | None:
+    """Return a value that is sealed, sealed again; None for one that is not."""
+    value: JSON = json.loads(stored)
+    if not isinstance(value, dict):
+        return None
+    return json.dumps({_SEALED: vault.seal(vault.open(str(value[_SEALED]).encode())).decode()})
 
 
 def _opened(tx: Tx, stored: str) -> JSON:

@@ -40,6 +40,7 @@ def apply_heartbeats(tx: Tx, heartbeats: Sequence[Heartbeat]) -> frozenset[str]:
             "restarts": report.restarts,
             "volume_used_bytes": report.volume_used_bytes,
             "volume_total_bytes": report.volume_total_bytes,
+            "replica_state": None if report.replica_state is None else json.dumps(report.replica_state.to_json()),
         }
         for instance_id, report in sorted(latest.items())  # always in one order, so that two conductors do not deadlock
         if instance_id in live

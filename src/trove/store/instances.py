@@ -15,6 +15,7 @@ from trove.core.instances import Access, Address, Fault, Guest, Instance, NewIns
 from trove.core.operations import Fence
 from trove.core.pages import Page
 from trove.core.quotas import Resource, charge
+from trove.core.replication import ReplicaState
 from trove.core.status import ServerStatus, ServiceStatus, Task
 from trove.core.transitions import TRANSITIONS, Event, State, target
 from trove.store import operations, usage
@@ -76,6 +77,7 @@ _COLUMNS = (
     service_statuses.c.restarts,
     service_statuses.c.volume_used_bytes,
     service_statuses.c.volume_total_bytes,
+    service_statuses.c.replica_state,
     instance_faults.c.message,
     instance_faults.c.details,
     instance_faults.c.created,
@@ -255,7 +257,7 @@ def hold_set(tx: Tx, source_id: str) -> tuple[str, ...]:
     return tuple(tx.execute(_SET, {"source": source_id}).scalars())
 
 
-def record_source(tx: Tx, instance_id: str, source_id: str | None, *, fence: Fence) -> None:
+def record_source(tx: Tx, instance_id: str, source_id: str | None, *, fence: Fence | None) -> None:
     """Store whom the instance replicates, None for nobody. May run twice. Raises `NotFound`, `Fenced`."""
     _change(tx, instance_id, fence, {"slave_of_id": source_id})
 
@@ -444,7 +446,8 @@ def read(row: Sequence[Any], versions: VersionRows) -> Instance:
     (
         instance_id, name, project_id, task, flavor_id, created, updated, size_gib, volume_type, volume_id, region, access,
         addresses, port, server_id, server_status, replica_of, cluster_id, configuration_id, configuration_name, status,
-        status_updated, heard_at, agent_version, datastore_version, restarts, used_bytes, total_bytes, fault, fault_details,
+        status_updated, heard_at, agent_version, datastore_version, restarts, used_bytes, total_bytes, replica_state, fault,
+        fault_details,
         fault_created, replicas,
         locality,
     ) = row[:_OWN_COLUMNS]  # fmt: skip
@@ -475,6 +478,7 @@ def read(row: Sequence[Any], versions: VersionRows) -> Instance:
             agent_version=agent_version,
             datastore_version=datastore_version,
             restarts=restarts,
+            replica_state=None if replica_state is None else ReplicaState.from_json(json.loads(replica_state)),
         ),
         fault=None if fault is None else Fault(message=fault, details=fault_details, created=fault_created),
         replica_of=replica_of,

@@ -170,6 +170,7 @@ service_statuses = _table(
     Column("restarts", Integer, nullable=False),
     Column("volume_used_bytes", BigInteger),
     Column("volume_total_bytes", BigInteger),
+    Column("replica_state", LongText),
 )
 
 guest_jobs = _table(
@@ -273,6 +274,15 @@ backups = _table(
     Column("deleted_at", UtcDateTime),
     Index(None, "tenant_id", "deleted", "created", "id"),
     Index(None, "instance_id", "deleted"),
+)
+
+backup_keys = _table(
+    "backup_keys",
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", String(64), nullable=False),
+    Column("created", UtcDateTime, nullable=False),
+    Column("sealed", LongBinary, nullable=False),
+    Index(None, "tenant_id", "created"),
 )
 
 backup_strategies = _table(

@@ -11,7 +11,7 @@ from datetime import datetime
 from trove.core.clock import utcnow
 from trove.core.errors import TroveError
 from trove.operations.doors import Doors
-from trove.operations.reconcile import admissions, clusters, guests, leftovers, quotas, rows, runs, servers, tasks
+from trove.operations.reconcile import admissions, clusters, guests, leftovers, quotas, replicas, rows, runs, servers, tasks
 from trove.operations.reconcile.round import Memory, ReconcileSettings, Round, survey
 from trove.workflow.locks import Locks
 
@@ -27,6 +27,7 @@ FINDINGS: Mapping[str, Callable[[Round], None]] = {
     "busy instances without an operation": tasks.release,
     "servers": servers.compare,
     "guest agents": guests.compare,
+    "replicas": replicas.tell,
     "bus users": admissions.readmit,
     "leftovers": leftovers.compare,
     "quotas": quotas.recount,

@@ -181,12 +181,13 @@ def variants(stage: Stage, calm: Sequence[Point]) -> Iterator[Variant]:
                 yield Variant(name=f"{name} {point} ({nth})", disturbances=(hiccup,), like_calm=True)
 
 
-def rehearse(stage: Stage, *, seed: int = 0, complete: bool = False) -> Report:
+def rehearse(stage: Stage, *, seed: int = 0, complete: bool = False, most: int | None = None) -> Report:
     """Try every variant undisturbed by death, every single death of the calm run, and deaths of the other variants.
 
     These are every one that a variant reaches from its disturbance on where a task fails, a user acts or a circumstance rules;
     and samples where a door fails or hiccups or undoing fails, too, before the disturbance, and of pairs of deaths: `seed`
-    chooses. `complete` tries every single death of every variant, and many more pairs; it takes long.
+    chooses. `complete` tries every single death of every variant, and many more pairs; it takes long. `most` lets no variant
+    but the calm one have more deaths, for long flows whose parts are rehearsed elsewhere, too.
     """
     chance = None if complete else random.Random(seed)  # noqa: S311
     report = Report()
@@ -201,7 +202,7 @@ def rehearse(stage: Stage, *, seed: int = 0, complete: bool = False) -> Report:
         if variant.like_calm:
             _compare(report, variant, run, (), {str(calm.end): calm.end})
     for variant, run in known.values():
-        for number in _fatal(variant, run, chance):
+        for number in _few(_fatal(variant, run, chance), most if variant.name != CALM else None, seed):
             report.single_deaths += 1
             _die(stage, report, known, variant, (number,))
     pairs = random.Random(seed)  # noqa: S311
@@ -366,6 +367,12 @@ def _fatal(variant: Variant, run: Run, chance: random.Random | None) -> Sequence
     # Before its disturbance a variant is the calm run, whose every death was tried.
     earlier = [number for number in every if number < begins]
     return (*sorted(chance.sample(earlier, min(1, len(earlier)))), *later)
+
+
+def _few(numbers: Sequence[int], most: int | None, seed: int) -> Sequence[int]:
+    if most is None or len(numbers) <= most:
+        return numbers
+    return sorted(random.Random(seed).sample(numbers, most))  # noqa: S311
 
 
 def _die(

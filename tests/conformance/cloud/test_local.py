@@ -126,6 +126,22 @@ def test_all_are_stopped_and_started_together(local: Form) -> None:
         eventually(lambda one=one: (local.data(one) / "starts").read_text() == "xx", "each is back")
 
 
+def test_a_server_that_was_stopped_for_itself_is_not_started_with_all_others(local: Form) -> None:
+    fenced, other = boot(local), boot(local)
+    local.cloud.stop_server(fenced, timeout_s=20)
+    for starts in ("xx", "xxx"):
+        assert local.cloud.stop_all(timeout_s=20) == {}
+        assert local.cloud.start_all() == {}
+        assert local.cloud.find_server(fenced).status is ServerStatus.SHUTDOWN
+        assert local.cloud.process_info(fenced).server_pid is None
+        eventually(lambda: (local.data(other) / "starts").read_text() == starts, "the other is back")  # noqa: B023
+    local.cloud.start_server(fenced)
+    eventually(lambda: (local.data(fenced) / "starts").read_text() == "xx", "it is back")
+    assert local.cloud.stop_all(timeout_s=20) == {}
+    assert local.cloud.start_all() == {}
+    eventually(lambda: (local.data(fenced) / "starts").read_text() == "xxx", "it is back with all others")
+
+
 def test_an_agent_that_cannot_start_is_a_fault_without_secrets(local: Form) -> None:
     one = new_id()
     conf = b"[DEFAULT]\nfake_die = yes\ninstance_rpc_encr_key = SeCrEtKeY1234567\ntransport_url = redis://u:hush@h/0\n"
@@ -344,7 +360,7 @@ def test_the_flavors_memory_is_a_limit(root_loop: Form) -> None:
 def test_after_a_reboot_everything_comes_back(root_loop: Form) -> None:
     one = boot(root_loop)
     home = root_loop.home(one)
-    root_loop.cloud.stop_server(one, timeout_s=20)
+    assert root_loop.cloud.stop_all(timeout_s=20) == {}
     (home / "stop").unlink()
     shutil.rmtree(home / "run")
     assert root_loop.cloud.find_server(one).status is ServerStatus.SHUTDOWN

@@ -1,17 +1,66 @@
-"""One machine per test, for every engine and in both sandbox modes."""
+"""Machines for every edition of every engine. A test that takes `edition`, or what stands on it, runs on each default edition.
 
+Marks: `facet(…)` and `incremental_backups` leave out engines without that; `manager("…")` keeps one engine;
+`every_edition` runs on all versions, not only on the default ones (so does everything with TROVE_TEST_EDITIONS=all);
+`both_sandboxes` runs with and without bubblewrap.
+"""
+
+import os
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
-from tests.support.engines import EVERYTHING
+from tests.support import editions
+from tests.support.dialects import Dialect
+from tests.support.editions import Edition
 from tests.support.guests import Machine, Worker, machine, machines_directory, make_template
+from tests.support.served_store import Store, serving
+from tests.support.servers import Server
+from tests.support.valkey import ValkeyServer, valkey_server
 
-from trove.datastores import registry
-from trove.datastores.contract import ConfigInputs, Spec
+from trove.datastores.contract import Spec
 from trove.guestagent.host import SandboxKind
 
-Engine = tuple[Spec, Machine]
+Build = Callable[..., Server]
+Move = Callable[[Server, Edition], None]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the editions, and the sandboxes, that a test runs on."""
+    if "edition" not in metafunc.fixturenames:
+        return
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    facets = [facet for mark in metafunc.definition.iter_markers("facet") for facet in mark.args]
+    everyone = "every_edition" in marks or os.environ.get("TROVE_TEST_EDITIONS") == "all"
+    chosen = editions.with_facets(*facets, everyone=everyone)
+    if "incremental_backups" in marks:
+        chosen = tuple(each for each in chosen if each.spec.incremental_backups)
+    only = metafunc.definition.get_closest_marker("manager")
+    if only is not None:
+        chosen = tuple(each for each in chosen if each.manager in only.args)
+    if "target" in metafunc.fixturenames:
+        # One step from the default edition by default, each step there is on demand.
+        provable = editions.with_facets(*facets, everyone=True)
+        steps = [(old, new) for old in provable for new in editions.newer(old) if new in provable]
+        if not everyone:
+            firsts = {old: (old, new) for old, new in reversed(steps)}
+            steps = [firsts[old] for old in chosen if old in firsts]
+        quick = [(*step, SandboxKind.AUTO) for step in steps]
+        names = [f"{old}-to-{new.version}" for old, new in steps]
+        metafunc.parametrize(("edition", "target", "sandbox"), quick, ids=names)
+        return
+    if "sandbox" not in metafunc.fixturenames:
+        metafunc.parametrize("edition", chosen, ids=str)
+        return
+    pairs = [(each, SandboxKind.AUTO) for each in chosen]
+    if "both_sandboxes" in marks:
+        pairs = [(each, SandboxKind.BWRAP) for each in chosen]
+        pairs += [(each, SandboxKind.PROCESS) for each in chosen if each.image is None]
+    names = [f"{each}" if kind is SandboxKind.AUTO else f"{each}-{kind}" for each, kind in pairs]
+    metafunc.parametrize(("edition", "sandbox"), pairs, ids=names)
 
 
 @pytest.fixture(scope="session")
@@ -21,37 +70,71 @@ def machines() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def templates(machines: Path) -> Callable[[str], Path]:
-    made: dict[str, Path] = {}
-
-    def template(manager: str) -> Path:
-        if manager not in made:
-            made[manager] = make_template(machines, manager)
-        return made[manager]
+def templates(machines: Path) -> Callable[[Edition], Path]:
+    @cache
+    def template(edition: Edition) -> Path:
+        return make_template(machines, edition.manager, edition.root_dir)
 
     return template
 
 
-@pytest.fixture(params=[manager for manager in registry.managers() if manager != EVERYTHING])
-def spec(request: pytest.FixtureRequest) -> Spec:
-    return registry.spec(request.param)
-
-
-@pytest.fixture(params=[SandboxKind.BWRAP, SandboxKind.PROCESS])
-def sandbox(request: pytest.FixtureRequest) -> SandboxKind:
-    kind: SandboxKind = request.param
-    return kind
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[ValkeyServer]:
+    """A bus."""
+    with valkey_server() as server:
+        server.folder.chmod(0o711)
+        yield server
 
 
 @pytest.fixture
-def config(spec: Spec) -> str:
-    return spec.render_config(ConfigInputs(instance_id="0" * 8, version=spec.usable_versions[0], ram_mib=512))
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An object store with the endpoint that guests reach."""
+    with serving(tmp_path / "objects") as made:
+        yield made
 
 
 @pytest.fixture
-def guest(spec: Spec, sandbox: SandboxKind, machines: Path, templates: Callable[[str], Path]) -> Iterator[Machine]:
-    """An empty machine."""
-    with machine(machines, spec.manager, templates(spec.manager), sandbox) as made:
+def spec(edition: Edition) -> Spec:
+    return edition.spec
+
+
+@pytest.fixture
+def build(edition: Edition, sandbox: SandboxKind, machines: Path, templates: Callable[[Edition], Path]) -> Iterator[Build]:
+    """Return what makes machines of this edition, or of another one, with nothing on them yet."""
+    with ExitStack() as stack:
+
+        def make(other: Edition = edition) -> Server:
+            context = machine(
+                machines, other.manager, templates(other), sandbox, version=other.version, root_dir=other.root_dir
+            )
+            guest = stack.enter_context(context)
+            return Server(edition=other, guest=guest, worker=guest.worker())
+
+        yield make
+
+
+@pytest.fixture
+def move(templates: Callable[[Edition], Path]) -> Move:
+    """Return what makes the machine of a server anew with another edition on it: what lasts is its volume."""
+
+    def make_anew(server: Server, edition: Edition) -> None:
+        server.guest.stop_all()
+        for name in ("config", "run", "log"):
+            shutil.rmtree(server.guest.root / name, ignore_errors=True)
+        server.edition = edition
+        server.guest.root_dir, server.guest.version = edition.root_dir, edition.version
+        server.guest.template = templates(edition)
+        server.worker = server.guest.worker()
+
+    return make_anew
+
+
+@pytest.fixture
+def guest(edition: Edition, sandbox: SandboxKind, machines: Path, templates: Callable[[Edition], Path]) -> Iterator[Machine]:
+    """An empty machine that nobody works on yet."""
+    with machine(
+        machines, edition.manager, templates(edition), sandbox, version=edition.version, root_dir=edition.root_dir
+    ) as made:
         yield made
 
 
@@ -60,29 +143,46 @@ def worker(guest: Machine) -> Worker:
     return guest.worker()
 
 
-@pytest.fixture(scope="module")
-def prepared(machines: Path, templates: Callable[[str], Path]) -> Iterator[Callable[[str], tuple[Machine, Worker]]]:
-    """A server shared by the tests of a module, one per engine: each test uses names of its own."""
-    made: dict[str, tuple[Machine, Worker]] = {}
-    contexts = []
-
-    def prepare(manager: str) -> tuple[Machine, Worker]:
-        if manager not in made:
-            context = machine(machines, manager, templates(manager))
-            there = context.__enter__()
-            contexts.append(context)
-            worker = there.worker()
-            spec = registry.spec(manager)
-            inputs = ConfigInputs(instance_id=there.instance_id, version=spec.usable_versions[0], ram_mib=512)
-            worker.call("prepare", spec.render_config(inputs))
-            made[manager] = (there, worker)
-        return made[manager]
-
-    yield prepare
-    for context in contexts:
-        context.__exit__(None, None, None)
+@pytest.fixture
+def config(edition: Edition, guest: Machine) -> str:
+    return Server(edition=edition, guest=guest, worker=None).config()
 
 
 @pytest.fixture
-def server(spec: Spec, prepared: Callable[[str], tuple[Machine, Worker]]) -> tuple[Machine, Worker]:
-    return prepared(spec.manager)
+def fresh(build: Build) -> Server:
+    """A server of its own for one test, that serves."""
+    made = build()
+    made.prepare()
+    return made
+
+
+@pytest.fixture(scope="module")
+def prepared(machines: Path, templates: Callable[[Edition], Path]) -> Iterator[Callable[[Edition], Server]]:
+    """Return what makes servers that are shared by the tests of a module, one per edition: each test uses names of its own."""
+    with ExitStack() as stack:
+
+        @cache
+        def prepare(edition: Edition) -> Server:
+            guest = stack.enter_context(_machine_of(edition, machines, templates(edition)))
+            made = Server(edition=edition, guest=guest, worker=guest.worker())
+            made.prepare()
+            return made
+
+        yield prepare
+
+
+@pytest.fixture
+def server(edition: Edition, prepared: Callable[[Edition], Server]) -> Server:
+    """The server of this edition that the tests of a module share. It is left running, with root disabled."""
+    return prepared(edition)
+
+
+@pytest.fixture
+def dialect(server: Server) -> Dialect:
+    return server.dialect
+
+
+def _machine_of(
+    edition: Edition, parent: Path, template: Path, sandbox: SandboxKind = SandboxKind.AUTO
+) -> AbstractContextManager[Machine]:
+    return machine(parent, edition.manager, template, sandbox, version=edition.version, root_dir=edition.root_dir)

@@ -1,296 +1,248 @@
 """Backups of every engine that has them, on its real server: what was there comes back, and nothing damaged ever does."""
 
-import secrets
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
-import pymysql
 import pytest
-from tests.conformance.engine.test_agent import staged
-from tests.support.engines import EVERYTHING
-from tests.support.guests import Machine, Worker, machine, wait_for
-from tests.support.valkey import ValkeyServer, valkey_server
+from tests.conformance.engine.conftest import Build
+from tests.support.agent_stage import staged
+from tests.support.dialects import Tenant
+from tests.support.editions import Edition
+from tests.support.guests import Machine, wait_for
+from tests.support.served_store import CONTAINER, SEGMENT, Store, serving
+from tests.support.servers import Server
+from tests.support.valkey import ValkeyServer
+from tests.support.workload import Bank, Writes
 
-from trove.core.accounts import Database, User
-from trove.core.clock import utcnow
 from trove.core.errors import GuestError, Refused
-from trove.core.ids import new_id
-from trove.core.manifests import Manifest, manifest_name
+from trove.core.manifests import manifest_name
 from trove.core.status import ServiceStatus
-from trove.core.tickets import Verb
-from trove.datastores import registry
-from trove.datastores.contract import ConfigInputs, Facet, Spec
-from trove.guestagent.host import SandboxKind
-from trove.objectstore.contract import ObjectInfo
-from trove.objectstore.endpoint import Endpoint
-from trove.objectstore.file import FileObjectStore
-from trove.objectstore.signing import Signer
+from trove.datastores.contract import Facet
 
-CONTAINER = "database_backups"
-SEGMENT = 64 * 1024
-REAL = [each for each in registry.managers() if each != EVERYTHING and Facet.BACKUPS in registry.spec(each).facets]
+pytestmark = pytest.mark.facet(Facet.BACKUPS, Facet.USERS)
+
+
+def put(server: Server, tenant: Tenant, *keys: str) -> None:
+    with closing(server.connect(tenant)) as session:
+        for key in keys:
+            session.put(key, f"value of {key}")
+
+
+def keys(server: Server, tenant: Tenant) -> set[str]:
+    with closing(server.connect(tenant)) as session:
+        return session.keys()
+
+
+@pytest.mark.every_edition
+def test_what_was_there_comes_back_in_another_instance(fresh: Server, build: Build, store: Store) -> None:
+    tenant = fresh.new_tenant()
+    put(fresh, tenant, "early")
+    with closing(fresh.connect(tenant)) as session:
+        session.fill(1)
+    backup = store.back_up(fresh)
+    put(fresh, tenant, "late")
+    other = build()
+    store.restore(other, backup)
+    other.prepare()
+    assert keys(other, tenant) == {"early"}
+    assert (other.users(), keys(fresh, tenant)) == ([tenant.name], {"early", "late"})
+    # Again, as after the death of the agent: what is there is left alone.
+    put(other, tenant, "mine")
+    store.restore(other, backup)
+    assert other.call("probe") is ServiceStatus.HEALTHY
+    other.restart()
+    assert keys(other, tenant) == {"early", "mine"}
+
+
+@pytest.mark.every_edition
+@pytest.mark.incremental_backups
+def test_a_chain_of_increments_comes_back_link_by_link(fresh: Server, build: Build, store: Store) -> None:
+    tenant = fresh.new_tenant()
+    with closing(fresh.connect(tenant)) as session:
+        session.fill(4)
+    put(fresh, tenant, "0")
+    chain = [store.back_up(fresh)]
+    sizes = [sum(store.objects.info(CONTAINER, name).size for name in store.names_of(chain[0]))]
+    for number in range(1, 4):
+        put(fresh, tenant, str(number))
+        if number == 2:
+            fresh.restart()
+        chain.append(store.back_up(fresh, since=chain[-1]))
+        sizes.append(sum(store.objects.info(CONTAINER, name).size for name in store.names_of(chain[-1])))
+    put(fresh, tenant, "late")
+    late = fresh.new_tenant()
+    assert max(sizes[1:]) < sizes[0]
+    for length in (2, 4):
+        other = build()
+        store.restore(other, *chain[:length])
+        other.prepare()
+        assert keys(other, tenant) == {str(number) for number in range(length)}
+        assert late.name not in other.users()
+        other.call("stop", timeout_s=30)
+
+
+@pytest.mark.every_edition
+def test_a_backup_under_writes_is_of_one_moment_and_lacks_nothing(fresh: Server, build: Build, store: Store) -> None:
+    tenant = fresh.new_tenant()
+    with closing(fresh.connect(tenant)) as session:
+        session.open_bank(Bank.ACCOUNTS, Bank.BALANCE)
+        session.fill(4)
+
+    with Bank(lambda: fresh.connect(tenant)) as bank, Writes(lambda: fresh.connect(tenant)) as writes:
+        bank.await_more()
+        writes.await_more()
+        before = set(writes.keys)
+        backup = store.back_up(fresh)
+        bank.await_more()
+        writes.await_more()
+    assert (bank.refusals, writes.refusals) == (set(), set())
+    other = build()
+    store.restore(other, backup)
+    other.prepare()
+    with closing(other.connect(tenant)) as session:
+        balances, restored = session.balances(), session.keys()
+    assert (len(balances), sum(balances)) == (Bank.ACCOUNTS, Bank.TOTAL)
+    assert before <= restored <= set(writes.keys)
+    assert restored == set(sorted(writes.keys)[: len(restored)])
+
+
+@pytest.mark.incremental_backups
+def test_increments_under_writes_are_of_one_moment_each(fresh: Server, build: Build, store: Store) -> None:
+    tenant = fresh.new_tenant()
+    with closing(fresh.connect(tenant)) as session:
+        session.open_bank(Bank.ACCOUNTS, Bank.BALANCE)
+    with Bank(lambda: fresh.connect(tenant)) as bank, Writes(lambda: fresh.connect(tenant)) as writes:
+        chain: list[str] = []
+        for _ in range(3):
+            bank.await_more()
+            writes.await_more()
+            before = set(writes.keys)
+            chain.append(store.back_up(fresh, since=chain[-1] if chain else None))
+    other = build()
+    store.restore(other, *chain)
+    other.prepare()
+    with closing(other.connect(tenant)) as session:
+        assert sum(session.balances()) == Bank.TOTAL
+        restored = session.keys()
+    assert before <= restored
+    assert restored == set(sorted(writes.keys)[: len(restored)])
 
 
 @pytest.fixture(scope="module")
-def valkey() -> Iterator[ValkeyServer]:
-    with valkey_server() as server:
-        server.folder.chmod(0o711)
-        yield server
+def backed_up(
+    prepared: Callable[[Edition], Server], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Edition], tuple[Store, str, str]]]:
+    """Return what gives the ids of two backups of an edition's shared server, which are never changed for good."""
+    made: dict[Edition, tuple[str, str]] = {}
+    with serving(tmp_path_factory.mktemp("objects")) as store:
+
+        def of(edition: Edition) -> tuple[Store, str, str]:
+            if edition not in made:
+                server = prepared(edition)
+                tenant = server.new_tenant()
+                ids = []
+                for _ in range(2):
+                    with closing(server.connect(tenant)) as session:
+                        session.fill(1)
+                    ids.append(store.back_up(server))
+                made[edition] = (ids[0], ids[1])
+            return (store, *made[edition])
+
+        yield of
 
 
-@pytest.fixture(params=REAL)
-def spec(request: pytest.FixtureRequest) -> Spec:
-    return registry.spec(request.param)
-
-
-class HeldStore(FileObjectStore):
-    """A file store whose n-th put waits until it is let go."""
-
-    hold_at = 0
-    puts = 0
-
-    def __init__(self, root: Path, signer: Signer) -> None:
-        super().__init__(root, signer)
-        self.held, self.free = threading.Event(), threading.Event()
-
-    def put(
-        self, container: str, name: str, chunks: Iterable[bytes], *, metadata: Mapping[str, str] | None = None
-    ) -> ObjectInfo:
-        self.puts += 1
-        if self.puts == self.hold_at:
-            self.held.set()
-            assert self.free.wait(60)
-        return super().put(container, name, chunks, metadata=metadata)
-
-
-class Store:
-    """A file store behind its real endpoint."""
-
-    def __init__(self, store: HeldStore) -> None:
-        self.objects = store
-
-    def hold_at(self, put: int) -> None:
-        self.objects.hold_at = put
-
-    def is_held(self) -> bool:
-        return self.objects.held.is_set()
-
-    def let_go(self) -> None:
-        self.objects.free.set()
-
-    def holds(self, name: str) -> bool:
-        return name in {info.name for info in self.objects.list(CONTAINER)}
-
-    def ticket(self, backup_id: str, verb: Verb) -> dict[str, Any]:
-        expires = utcnow() + timedelta(minutes=10)
-        return dict(self.objects.ticket(CONTAINER, f"{backup_id}/", verb, expires=expires).to_json())
-
-    def job(self, spec: Spec, parent: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the arguments of a job `backup`."""
-        backup_id = new_id()
-        return {
-            "backup_id": backup_id,
-            "project_id": "p",
-            "manager": spec.manager,
-            "datastore": spec.manager,
-            "datastore_version": spec.usable_versions[0],
-            "segment_bytes": SEGMENT,
-            "parent": parent,
-            "ticket": self.ticket(backup_id, Verb.PUT),
-        }
-
-    def as_parent(self, backup_id: str) -> dict[str, Any]:
-        content = b"".join(self.objects.get(CONTAINER, manifest_name(backup_id)))
-        info = self.objects.info(CONTAINER, manifest_name(backup_id))
-        positions = dict(Manifest.from_bytes(content).positions)
-        return {"container": CONTAINER, "name": info.name, "digest": info.digest, "positions": positions}
-
-    def chain(self, *backup_ids: str) -> dict[str, Any]:
-        """Return what a job `prepare` is told to restore."""
-        return {
-            "chain": [
-                {
-                    "manifest": manifest_name(each),
-                    "digest": self.objects.info(CONTAINER, manifest_name(each)).digest,
-                    "ticket": self.ticket(each, Verb.GET),
-                }
-                for each in backup_ids
-            ]
-        }
-
-
-@contextmanager
-def serving(root: Path) -> Iterator[Store]:
-    signer = Signer(secrets.token_bytes(32), "http://placeholder")
-    store = HeldStore(root, signer)
-    with Endpoint(("127.0.0.1", 0), store, signer) as endpoint:
-        signer._endpoint = f"http://127.0.0.1:{endpoint.server_address[1]}"
-        thread = threading.Thread(target=endpoint.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield Store(store)
-        finally:
-            endpoint.shutdown()
-            thread.join()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with serving(tmp_path / "objects") as made:
-        yield made
-
-
-@pytest.fixture
-def another(spec: Spec, sandbox: SandboxKind, machines: Path, templates: Callable[[str], Path]) -> Iterator[Worker]:
-    """A second, empty machine."""
-    with machine(machines, spec.manager, templates(spec.manager), sandbox) as made:
-        yield made.worker()
-
-
-def config_of(spec: Spec, there: Machine) -> str:
-    return spec.render_config(ConfigInputs(instance_id=there.instance_id, version=spec.usable_versions[0], ram_mib=512))
-
-
-def fill(worker: Worker, number: int) -> None:
-    worker.call("driver.create_databases", [Database(name=f"shop{number}")])
-    worker.call("driver.create_users", [User(name=f"ann{number}", password="pass-word-1A", databases=(f"shop{number}",))])
-
-
-def content(worker: Worker) -> tuple[list[str], list[str]]:
-    databases = [each.name for each in worker.call("driver.list_databases", limit=100, marker=None).items]
-    users = [each.name for each in worker.call("driver.list_users", limit=100, marker=None).items]
-    return databases, users
-
-
-def test_what_was_there_comes_back_in_another_instance(
-    spec: Spec, guest: Machine, worker: Worker, another: Worker, store: Store
-) -> None:
-    config = config_of(spec, guest)
-    worker.call("prepare", config)
-    fill(worker, 1)
-    full = store.job(spec)
-    result = worker.call("back_up", full)
-    assert result["checksum"] == store.objects.info(CONTAINER, manifest_name(full["backup_id"])).digest
-    assert result["data_bytes"] > result["stored_bytes"] > 2 * SEGMENT
-    fill(worker, 2)
-    leaf = store.job(spec, store.as_parent(full["backup_id"]))
-    assert worker.call("back_up", leaf)["stored_bytes"] < result["stored_bytes"]
-    fill(worker, 3)
-    assert worker.call("driver.probe") is ServiceStatus.HEALTHY
-    another.call("restore", store.chain(full["backup_id"], leaf["backup_id"]))
-    another.call("prepare", config)
-    assert content(another) == (["shop1", "shop2"], ["ann1", "ann2"])
-    # Again, as after the death of the agent: what is there is left alone.
-    another.call("restore", store.chain(full["backup_id"], leaf["backup_id"]))
-    assert another.call("driver.probe") is ServiceStatus.HEALTHY
-    fill(another, 4)
-    assert content(worker)[0] == ["shop1", "shop2", "shop3"]
-
-
-@pytest.mark.parametrize("damage", ["altered", "missing", "cut short", "manifest"])
+@pytest.mark.parametrize("damage", ["altered", "missing", "cut short", "swapped", "of another backup", "manifest"])
 def test_nothing_damaged_becomes_a_data_directory(
-    spec: Spec, guest: Machine, worker: Worker, another: Worker, store: Store, damage: str
+    edition: Edition, build: Build, backed_up: Callable[[Edition], tuple[Store, str, str]], damage: str
 ) -> None:
-    worker.call("prepare", config_of(spec, guest))
-    job = store.job(spec)
-    worker.call("back_up", job)
-    chain = store.chain(job["backup_id"])
-    names = [info.name for info in store.objects.list(CONTAINER)]
-    victim = manifest_name(job["backup_id"]) if damage == "manifest" else sorted(names)[-2]
-    good = b"".join(store.objects.get(CONTAINER, victim))
-    if damage == "missing":
-        store.objects.delete(CONTAINER, victim)
-    else:
-        bad = good[:-1] if damage == "cut short" else bytes([good[0] ^ 1]) + good[1:]
-        store.objects.put(CONTAINER, victim, [bad])
-    with pytest.raises(GuestError, match="backup"):
-        another.call("restore", chain)
-    assert not another.call("driver._holds_data")
-    assert another.call("host.server_pid") is None
-    store.objects.put(CONTAINER, victim, [good])
-    another.call("restore", chain)
-    assert another.call("driver._holds_data")
+    store, backup, another = backed_up(edition)
+    chain = store.chain(backup)
+    names = store.names_of(backup)
+    last = manifest_name(backup) if damage == "manifest" else names[-1]
+    stranger = store.names_of(another)[-1]
+    wanted = {name: b"".join(store.objects.get(CONTAINER, name)) for name in (last, names[0], stranger)}
+    there = build()
+    try:
+        if damage == "missing":
+            store.objects.delete(CONTAINER, last)
+        elif damage == "swapped":
+            assert len(names) > 1
+            store.objects.put(CONTAINER, last, [wanted[names[0]]])
+            store.objects.put(CONTAINER, names[0], [wanted[last]])
+        elif damage == "of another backup":
+            assert wanted[stranger] != wanted[last]
+            store.objects.put(CONTAINER, last, [wanted[stranger]])
+        elif damage == "cut short":
+            store.objects.put(CONTAINER, last, [wanted[last][:-1]])
+        else:
+            store.objects.put(CONTAINER, last, [wanted[last][:-1] + bytes([wanted[last][-1] ^ 1])])
+        with pytest.raises(GuestError, match=r"(?i)backup|object"):
+            there.worker.call("restore", chain)
+        with pytest.raises(GuestError, match="not prepared"):
+            there.call("start")
+        assert there.worker.call("host.server_pid") is None
+    finally:
+        for name, content in wanted.items():
+            store.objects.put(CONTAINER, name, [content])
+    if damage == "altered":
+        there.worker.call("restore", chain)
+        there.prepare()
+        assert there.call("probe") is ServiceStatus.HEALTHY
 
 
-def test_a_ticket_that_is_not_taken_fails_the_backup_and_leaves_the_server_alone(
-    spec: Spec, guest: Machine, worker: Worker, store: Store
+def test_data_that_are_there_are_never_overwritten_by_a_restore(
+    edition: Edition, build: Build, backed_up: Callable[[Edition], tuple[Store, str, str]]
 ) -> None:
-    worker.call("prepare", config_of(spec, guest))
-    job = store.job(spec)
+    store, backup, _ = backed_up(edition)
+    there = build()
+    there.prepare()
+    tenant = there.new_tenant()
+    put(there, tenant, "mine")
+    for how in (lambda: None, lambda: there.call("stop", timeout_s=30)):
+        how()
+        store.restore(there, backup)
+        there.prepare()
+        assert keys(there, tenant) == {"mine"}
+
+
+def test_a_ticket_that_is_not_taken_fails_the_backup_and_leaves_the_server_alone(server: Server, store: Store) -> None:
+    job = store.job(server.edition)
     job["ticket"] = {**job["ticket"], "query": job["ticket"]["query"][:-4] + "0000"}
     with pytest.raises(Refused, match="ticket"):
-        worker.call("back_up", job)
+        server.worker.call("back_up", job)
     assert store.objects.list(CONTAINER) == []
-    assert worker.call("driver.probe") is ServiceStatus.HEALTHY
+    assert server.call("probe") is ServiceStatus.HEALTHY
 
 
-def test_nothing_of_a_backup_is_left_on_the_volume(spec: Spec, guest: Machine, worker: Worker, store: Store) -> None:
-    worker.call("prepare", config_of(spec, guest))
-    before = sorted(path.name for path in guest.settings.data_dir.iterdir())
-    worker.call("back_up", store.job(spec))
-    assert sorted(path.name for path in guest.settings.data_dir.iterdir()) == before
+def test_nothing_of_a_backup_is_left_on_the_volume(fresh: Server, store: Store) -> None:
+    before = sorted(path.name for path in fresh.guest.settings.data_dir.iterdir())
+    backup = store.back_up(fresh)
+    assert sorted(path.name for path in fresh.guest.settings.data_dir.iterdir()) == before
+    assert all(store.objects.info(CONTAINER, name).size <= SEGMENT for name in store.names_of(backup))
 
 
-@pytest.mark.parametrize("spec", ["mariadb"], indirect=True)
-def test_a_backup_under_writes_is_of_one_moment(
-    guest: Machine, worker: Worker, machines: Path, templates: Callable[[str], Path], store: Store, spec: Spec
+def test_a_server_that_is_stopped_has_no_backup_and_says_so(fresh: Server, build: Build, store: Store) -> None:
+    tenant = fresh.new_tenant()
+    put(fresh, tenant, "key")
+    fresh.call("stop", timeout_s=30)
+    with pytest.raises(GuestError):
+        store.back_up(fresh)
+    fresh.call("start")
+    other = build()
+    store.restore(other, store.back_up(fresh))
+    other.prepare()
+    assert keys(other, tenant) == {"key"}
+
+
+def test_an_agent_killed_in_the_middle_does_it_again(
+    guest: Machine, valkey: ValkeyServer, store: Store, edition: Edition, config: str
 ) -> None:
-    config = config_of(spec, guest)
-    worker.call("prepare", config)
-    fill(worker, 1)
-    ended, written = threading.Event(), [0]
-
-    def write() -> None:
-        with connect(guest) as connection, connection.cursor() as cursor:
-            cursor.execute("CREATE TABLE a (n INT PRIMARY KEY) ENGINE=InnoDB")
-            cursor.execute("CREATE TABLE b (n INT PRIMARY KEY) ENGINE=InnoDB")
-            while not ended.is_set():
-                cursor.execute("BEGIN")
-                for table in ("a", "b"):
-                    cursor.execute(f"INSERT INTO {table} VALUES ({written[0]})")
-                cursor.execute("COMMIT")
-                written[0] += 1
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        wait_for(lambda: written[0] > 100, "some writes")
-        before = written[0]
-        job = store.job(spec)
-        worker.call("back_up", job)
-        after = written[0]
-    finally:
-        ended.set()
-        writer.join()
-    with machine(machines, spec.manager, templates(spec.manager), guest.sandbox) as there:
-        another = there.worker()
-        another.call("restore", store.chain(job["backup_id"]))
-        another.call("prepare", config_of(spec, there))
-        with connect(there) as connection, connection.cursor() as cursor:
-            found = []
-            for table in ("a", "b"):
-                cursor.execute(f"SELECT n FROM {table} ORDER BY n")
-                found.append([number for (number,) in cursor.fetchall()])
-    assert found[0] == found[1] == list(range(len(found[0])))
-    assert before <= len(found[0]) <= after + 1
-
-
-def connect(there: Machine) -> "pymysql.Connection[pymysql.cursors.Cursor]":
-    return pymysql.connect(host=there.address, user="ann1", password="pass-word-1A", database="shop1", autocommit=True)
-
-
-@pytest.mark.parametrize("sandbox", [SandboxKind.AUTO])
-def test_an_agent_killed_in_the_middle_does_it_again(guest: Machine, valkey: ValkeyServer, store: Store, spec: Spec) -> None:
     with staged(guest, valkey) as stage:
-        assert stage.prepare(config_of(spec, guest))["state"] == "DONE"
-        job = store.job(spec)
-        store.hold_at(2)
+        assert stage.prepare(config)["state"] == "DONE"
+        job = store.job(edition)
+        store.hold_at(1)
         stage.caller.start_job("nightly", "backup", job)
-        wait_for(store.is_held, "the second segment")
+        wait_for(store.is_held, "the first segment")
         guest.kill_agent()
         store.let_go()
         assert not store.holds(manifest_name(job["backup_id"]))
@@ -303,13 +255,31 @@ def test_an_agent_killed_in_the_middle_does_it_again(guest: Machine, valkey: Val
             assert "signature" not in path.read_text()
 
 
-@pytest.mark.parametrize("sandbox", [SandboxKind.AUTO])
+def test_an_agent_killed_while_it_restores_does_it_again(
+    server: Server, guest: Machine, valkey: ValkeyServer, store: Store, config: str
+) -> None:
+    tenant = server.new_tenant()
+    put(server, tenant, "key")
+    backup = store.back_up(server)
+    with staged(guest, valkey) as stage:
+        stage.caller.start_job("create", "prepare", {"config": config, "restore": store.chain(backup)})
+        wait_for(lambda: (guest.root / "volume").is_dir() and list((guest.root / "volume").iterdir()), "the first files")
+        guest.kill_agent()
+        stage.begin()
+        ended = stage.finish("create")
+        assert (ended["state"], ended["error"]) == ("DONE", None)
+        stage.wait_status("healthy")
+        with closing(server.dialect.connect(guest.address, tenant)) as session:
+            assert session.get("key") == "value of key"
+
+
+@pytest.mark.manager("mariadb")
 def test_a_cancelled_backup_stops_and_never_begins_again(
-    guest: Machine, valkey: ValkeyServer, store: Store, spec: Spec
+    guest: Machine, valkey: ValkeyServer, store: Store, edition: Edition, config: str
 ) -> None:
     with staged(guest, valkey) as stage:
-        assert stage.prepare(config_of(spec, guest))["state"] == "DONE"
-        job = store.job(spec)
+        assert stage.prepare(config)["state"] == "DONE"
+        job = store.job(edition)
         store.hold_at(2)
         stage.caller.start_job("nightly", "backup", job)
         wait_for(store.is_held, "the second segment")
@@ -323,6 +293,6 @@ def test_a_cancelled_backup_stops_and_never_begins_again(
         assert not store.holds(manifest_name(job["backup_id"]))
         # One that was never heard of does not begin either, when it comes late.
         assert stage.caller.cancel_job("late")
-        stage.caller.start_job("late", "backup", store.job(spec))
+        stage.caller.start_job("late", "backup", store.job(edition))
         assert stage.finish("late")["error"] == "Cancelled."
         stage.wait_status("healthy")

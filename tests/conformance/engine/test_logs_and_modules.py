@@ -2,16 +2,16 @@
 
 import base64
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pymysql
 import pytest
-from tests.conformance.engine.test_agent import PASSWORD, Stage, staged
-from tests.support.guests import Machine, machine, wait_for
-from tests.support.valkey import ValkeyServer, valkey_server
+from tests.support.agent_stage import Stage, staged
+from tests.support.guests import Machine, wait_for
+from tests.support.valkey import ValkeyServer
 
 from trove.core.accounts import User
 from trove.core.clock import utcnow
@@ -20,32 +20,15 @@ from trove.core.json import JSON
 from trove.core.logs import LogStatus, home_of, metafile_of, prefix_of
 from trove.core.modules import ModuleStatus, digest
 from trove.core.tickets import Verb
-from trove.datastores import registry
-from trove.datastores.contract import Spec
-from trove.guestagent.host import SandboxKind
 from trove.objectstore.endpoint import Endpoint
 from trove.objectstore.file import FileObjectStore
 from trove.objectstore.signing import Signer
 
 CONTAINER = "database_logs"
+PASSWORD = "s3cret-of-the-tenant"
 
 
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[ValkeyServer]:
-    with valkey_server() as server:
-        server.folder.chmod(0o711)
-        yield server
-
-
-@pytest.fixture
-def spec() -> Spec:
-    return registry.spec("mariadb")
-
-
-@pytest.fixture
-def guest(spec: Spec, machines: Path, templates: Callable[[str], Path]) -> Iterator[Machine]:
-    with machine(machines, spec.manager, templates(spec.manager), SandboxKind.AUTO) as made:
-        yield made
+pytestmark = pytest.mark.manager("mariadb")
 
 
 @pytest.fixture
@@ -98,28 +81,6 @@ def text(stage: Stage, name: str) -> str:
     return path.read_text(errors="replace") if path.exists() else ""
 
 
-def test_the_general_log_is_switched_and_stays_so_over_restarts(stage: Stage, config: str) -> None:
-    assert [each.name for each in stage.caller.guest_log_list()] == ["general", "slow_query", "error", "guest"]
-    assert status(stage, "general") is LogStatus.DISABLED
-    ask(stage, "SELECT 'before'")
-    stage.caller.guest_log_action("general", enable=True)
-    ask(stage, "SELECT 'while it is on'")
-    wait_for(lambda: "while it is on" in text(stage, "general"), "the statement in the log")
-    assert status(stage, "general") is LogStatus.READY
-    stage.caller.start_job("again", "restart", {"config": config})
-    assert stage.finish("again")["state"] == "DONE"
-    ask(stage, "SELECT 'after a restart'")
-    wait_for(lambda: "after a restart" in text(stage, "general"), "the statement in the log")
-    stage.caller.guest_log_action("general", disable=True)
-    ask(stage, "SELECT 'while it is off'")
-    stage.caller.start_job("once-more", "restart", {"config": config})
-    assert stage.finish("once-more")["state"] == "DONE"
-    ask(stage, "SELECT 'off after a restart'")
-    assert status(stage, "general") is LogStatus.DISABLED
-    for words in ("'before'", "while it is off", "off after a restart"):
-        assert words not in text(stage, "general")
-
-
 def test_neither_the_agents_statements_nor_passwords_are_in_the_general_log(stage: Stage) -> None:
     stage.caller.guest_log_action("general", enable=True)
     stage.caller.create_user([User(name="eve", password="pass-of-eve")])
@@ -127,12 +88,6 @@ def test_neither_the_agents_statements_nor_passwords_are_in_the_general_log(stag
     wait_for(lambda: "a sign" in text(stage, "general"), "the statement in the log")
     assert "pass-of-eve" not in text(stage, "general")
     assert "CREATE USER" not in text(stage, "general")
-
-
-def test_the_slow_log_has_what_is_slow(stage: Stage) -> None:
-    stage.caller.guest_log_action("slow_query", enable=True)
-    ask(stage, "SET STATEMENT long_query_time = 0.01 FOR SELECT SLEEP(0.05)")
-    wait_for(lambda: "SLEEP" in text(stage, "slow_query"), "the statement in the log")
 
 
 def test_a_log_is_published_through_the_endpoint_and_what_is_there_is_the_log(stage: Stage, objects: FileObjectStore) -> None:
@@ -158,6 +113,7 @@ def test_a_log_is_published_through_the_endpoint_and_what_is_there_is_the_log(st
 
 
 def test_the_system_logs_are_there_from_the_beginning(stage: Stage, objects: FileObjectStore) -> None:
+    assert [each.name for each in stage.caller.guest_log_list()] == ["general", "slow_query", "error", "guest"]
     assert status(stage, "error") is LogStatus.READY
     home = home_of(stage.guest.instance_id, "mariadb", "error")
     assert stage.caller.guest_log_action("error", publish=order(objects, home)).published > 0

@@ -1,12 +1,11 @@
 """Configuration groups on a real MariaDB server: live where it can, else at its next start, and never the end of a server."""
 
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pymysql
 import pytest
-from tests.support.guests import Machine, Worker, machine, wait_for
+from tests.support.guests import Machine, Worker
+from tests.support.servers import Server
 
 from trove.core.errors import GuestError
 from trove.core.status import ServiceStatus
@@ -46,13 +45,13 @@ class Configured:
         return self.asks(f"SELECT @@GLOBAL.{name}")[0][0]
 
 
+pytestmark = pytest.mark.manager("mariadb")
+
+
 @pytest.fixture
-def server(machines: Path, templates: Callable[[str], Path]) -> Iterator[Configured]:
-    with machine(machines, "mariadb", templates("mariadb")) as guest:
-        made = Configured(guest, guest.worker())
-        made.worker.call("prepare", made.config({}))
-        made.worker.call("driver.enable_root", PASSWORD)
-        yield made
+def server(fresh: Server) -> Configured:
+    fresh.call("enable_root", PASSWORD)
+    return Configured(fresh.guest, fresh.worker)
 
 
 def test_a_dynamic_value_is_in_effect_at_once_and_after_a_restart_and_goes_with_the_group(server: Configured) -> None:
@@ -68,27 +67,6 @@ def test_a_dynamic_value_is_in_effect_at_once_and_after_a_restart_and_goes_with_
     assert server.value("max_connections") == was  # the template's
     assert server.value("long_query_time") == 10  # the server's own
     assert server.value("slow_query_log") == 0
-
-
-def test_a_value_that_needs_a_restart_waits_for_it(server: Configured) -> None:
-    was = server.value("innodb_read_io_threads")
-    assert server.apply(ft_min_word_len=7, max_connections=78) is True
-    assert (server.value("ft_min_word_len"), server.value("max_connections")) == (4, 78)
-    assert server.apply(ft_min_word_len=7, max_connections=79) is True  # it still waits
-    assert server.apply(max_connections=79) is False  # taken back, nothing waits
-    assert server.apply(ft_min_word_len=7) is True
-    server.restart()
-    assert server.value("ft_min_word_len") == 7
-    assert server.apply(ft_min_word_len=7) is False
-    assert server.value("innodb_read_io_threads") == was
-
-
-def test_a_parameter_that_operators_want_at_restart_waits_although_it_need_not(server: Configured) -> None:
-    was = server.value("max_connections")
-    assert server.apply(max_connections=80, at_restart=("max_connections",)) is True
-    assert server.value("max_connections") == was
-    server.restart()
-    assert server.value("max_connections") == 80
 
 
 def test_what_can_be_changed_only_after_a_start_with_it_waits_for_that(server: Configured) -> None:
@@ -158,30 +136,6 @@ def test_what_was_accepted_live_and_does_not_start_is_given_up_for_what_did_star
     assert (folder / "mariadb.cnf").read_bytes() == bad
 
 
-def test_a_server_that_is_stopped_has_the_values_when_it_starts(server: Configured) -> None:
-    server.worker.call("driver.stop", timeout_s=30)
-    assert server.apply(max_connections=82, ft_min_word_len=8) is False
-    server.worker.call("driver.start")
-    assert (server.value("max_connections"), server.value("ft_min_word_len")) == (82, 8)
-
-
-def test_what_an_agent_that_died_had_not_applied_is_applied_by_the_next_one(server: Configured) -> None:
-    assert server.apply(max_connections=83, ft_min_word_len=9) is True
-    server.worker.kill()
-    server.worker = server.guest.worker()
-    assert server.apply(max_connections=83, ft_min_word_len=9) is True
-    assert server.apply(max_connections=84) is False
-    assert server.value("max_connections") == 84
-
-
-def test_a_server_that_was_killed_comes_back_with_what_was_applied(server: Configured) -> None:
-    assert server.apply(max_connections=85) is False
-    server.worker.call("host.signal_server", signal.SIGKILL)
-    wait_for(lambda: server.worker.call("host.server_pid") is None, "the server's death")
-    server.worker.call("driver.start")
-    assert server.value("max_connections") == 85
-
-
 def test_the_agent_works_with_settings_that_would_hinder_it(server: Configured) -> None:
     hindering = {"max_statement_time": 0.000001, "sql_mode": "ANSI_QUOTES", "autocommit": False, "wait_timeout": 1}
     server.apply(**hindering)
@@ -192,7 +146,8 @@ def test_the_agent_works_with_settings_that_would_hinder_it(server: Configured) 
 def test_every_parameter_that_is_shipped_can_be_set_while_the_server_runs_or_waits(server: Configured) -> None:
     told = server.asks("SELECT LOWER(VARIABLE_NAME), GLOBAL_VALUE FROM information_schema.SYSTEM_VARIABLES")
     now = {str(name): str(value) for name, value in told}
-    shipped = SPEC.parameters("10.11.6")
+    ((version,),) = server.asks("SELECT VERSION()")
+    shipped = SPEC.parameters(str(version).partition("-")[0])
     assert len(shipped) > 40
     for parameter in shipped:
         value = now[parameter.name]

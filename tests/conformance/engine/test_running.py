@@ -3,21 +3,28 @@
 import os
 import signal
 import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.support.editions import Edition
 from tests.support.guests import Machine, Worker, marked_processes, wait_for
+from tests.support.servers import Server
+from tests.support.workload import Writes
 
 from trove.core.errors import GuestError
 from trove.core.status import ServiceStatus
 from trove.datastores.contract import Facet, Spec
 
 
-def test_prepare_makes_a_server_that_answers(worker: Worker, guest: Machine, config: str, spec: Spec) -> None:
+@pytest.mark.every_edition
+@pytest.mark.both_sandboxes
+def test_prepare_makes_a_server_that_answers(worker: Worker, guest: Machine, config: str, edition: Edition) -> None:
     steps = worker.call("prepare", config)
     assert [percent for _, percent in steps] == sorted(percent for _, percent in steps)
     assert worker.call("driver.probe") is ServiceStatus.HEALTHY
-    assert worker.call("driver.version").startswith(spec.usable_versions)
+    assert worker.call("driver.version").startswith(edition.version)
+    assert edition.version.startswith(edition.spec.usable_versions)
     assert worker.call("host.server_pid") in marked_processes(guest.instance_id)
 
 
@@ -28,6 +35,7 @@ def test_prepare_twice_keeps_the_server_and_its_data(worker: Worker, config: str
     assert worker.call("host.server_pid") == pid
 
 
+@pytest.mark.both_sandboxes
 def test_prepare_works_without_a_template(guest: Machine, config: str) -> None:
     guest.template = None
     worker = guest.worker()
@@ -35,13 +43,29 @@ def test_prepare_works_without_a_template(guest: Machine, config: str) -> None:
     assert worker.call("driver.probe") is ServiceStatus.HEALTHY
 
 
-def test_prepare_never_overwrites_data(worker: Worker, config: str) -> None:
-    worker.call("prepare", config)
-    worker.call("driver.stop", timeout_s=30)
-    before = worker.call("host.usage")
-    worker.call("prepare", config)
-    assert worker.call("driver.probe") is ServiceStatus.HEALTHY
-    assert before.total > 0
+@pytest.mark.facet(Facet.USERS)
+def test_prepare_never_overwrites_data(fresh: Server) -> None:
+    tenant = fresh.new_tenant()
+    with closing(fresh.connect(tenant)) as session:
+        session.put("key", "value")
+    for how in (lambda: fresh.call("stop", timeout_s=30), fresh.kill, fresh.new_agent):
+        how()
+        fresh.prepare()
+        with closing(fresh.connect(tenant)) as session:
+            assert session.get("key") == "value"
+
+
+@pytest.mark.every_edition
+@pytest.mark.facet(Facet.USERS)
+def test_what_was_acknowledged_is_there_after_kills(fresh: Server) -> None:
+    tenant = fresh.new_tenant()
+    for name in ("first", "second"):
+        with Writes(lambda: fresh.connect(tenant), name) as writes:
+            writes.await_more(100)
+            fresh.kill()
+        fresh.call("start")
+        with closing(fresh.connect(tenant)) as session:
+            assert writes.lost(session) == set()
 
 
 def test_start_and_stop_may_run_twice(worker: Worker, config: str) -> None:
@@ -60,6 +84,7 @@ def test_start_before_prepare_says_so(worker: Worker) -> None:
         worker.call("driver.start")
 
 
+@pytest.mark.both_sandboxes
 def test_a_killed_server_is_seen_and_starts_again(worker: Worker, config: str) -> None:
     worker.call("prepare", config)
     os.kill(worker.call("host.server_pid"), signal.SIGKILL)
@@ -70,6 +95,7 @@ def test_a_killed_server_is_seen_and_starts_again(worker: Worker, config: str) -
     assert worker.call("driver.probe") is ServiceStatus.HEALTHY
 
 
+@pytest.mark.both_sandboxes
 def test_a_server_outlives_its_agent_and_is_adopted(guest: Machine, config: str) -> None:
     first = guest.worker()
     first.call("prepare", config)
@@ -108,9 +134,8 @@ def test_a_broken_configuration_fails_with_the_servers_words(worker: Worker, con
     worker.call("driver.start")
 
 
-def test_a_server_is_not_lost_to_a_broken_configuration(worker: Worker, config: str, spec: Spec) -> None:
-    if Facet.CONFIGURATION not in spec.facets:
-        return
+@pytest.mark.facet(Facet.CONFIGURATION)
+def test_a_server_is_not_lost_to_a_broken_configuration(worker: Worker, config: str) -> None:
     worker.call("prepare", config)
     worker.call("driver.stop", timeout_s=30)
     worker.call("driver.write_config", config + "\nno_such_option_at_all = 1\n")
@@ -128,6 +153,7 @@ def test_a_taken_port_is_named(worker: Worker, guest: Machine, config: str, spec
     assert worker.call("driver.probe") is ServiceStatus.HEALTHY
 
 
+@pytest.mark.both_sandboxes
 def test_wipe_leaves_nothing_and_may_run_twice(worker: Worker, guest: Machine, config: str) -> None:
     worker.call("prepare", config)
     for _ in range(2):
@@ -138,6 +164,7 @@ def test_wipe_leaves_nothing_and_may_run_twice(worker: Worker, guest: Machine, c
     assert worker.call("driver.probe") is ServiceStatus.HEALTHY
 
 
+@pytest.mark.both_sandboxes
 def test_the_agents_secrets_are_for_its_user_alone(worker: Worker, guest: Machine, config: str) -> None:
     worker.call("prepare", config)
     for path in (guest.root / "config").rglob("*"):

@@ -16,6 +16,7 @@ from trove.core.ids import new_id
 from trove.core.instances import Access, Address, Heartbeat, Volume
 from trove.core.operations import OperationState
 from trove.core.quotas import Resource
+from trove.core.replication import ReplicaState
 from trove.core.status import ServerStatus, ServiceStatus, Task
 from trove.core.transitions import Event
 from trove.store import guests, instances, operations, tables
@@ -321,10 +322,14 @@ def test_the_guest_shows_on_its_instance(database: Database) -> None:
         restarts=2,
         volume_used_bytes=2**40,
         volume_total_bytes=2**41,
+        replica_state=ReplicaState(following=True, lag_s=0.25),
     )
     with database.transaction() as tx:
         guests.apply_heartbeats(tx, [beat])
         found = instances.get(tx, made.id)
+        assert found.guest.replica_state == beat.replica_state
+        guests.apply_heartbeats(tx, [replace(beat, sent=utcnow(), replica_state=None)])
+        assert instances.get(tx, made.id).guest.replica_state is None
     assert (found.guest.status, found.guest.agent_version, found.guest.restarts) == (ServiceStatus.HEALTHY, "1", 2)
     assert found.guest.datastore_version == "10.11.6"
     assert found.volume == Volume(size_gib=3, used_bytes=2**40, total_bytes=2**41)

@@ -14,6 +14,7 @@ from trove.core.ids import new_id
 from trove.core.instances import Heartbeat, Job
 from trove.core.json import JSON
 from trove.core.pages import Page
+from trove.core.replication import ReplicaState
 from trove.core.status import ServiceStatus
 
 GUEST = new_id()
@@ -146,6 +147,7 @@ def test_a_heartbeat_arrives_whole(bus: MemoryBus) -> None:
         restarts=2,
         volume_used_bytes=2**40,
         volume_total_bytes=2**41,
+        replica_state=ReplicaState(following=False, lag_s=1.5, problem="The source has purged what it needs."),
     )
     ConductorCaller(bus.as_principal(GUEST)).heartbeat(heartbeat)
     message = sent_by_guest(bus)
@@ -187,6 +189,13 @@ GOOD_JOB: dict[str, JSON] = {"name": "op-1", "kind": "prepare", "state": "DONE",
         report("format_disk"),
         report("heartbeat"),
         report("heartbeat", status="splendid"),
+        report("heartbeat", status="healthy", replication=[]),
+        report("heartbeat", status="healthy", replication={"following": 1}),
+        report("heartbeat", status="healthy", replication={"following": True, "lag_s": -1}),
+        report("heartbeat", status="healthy", replication={"following": True, "lag_s": float("nan")}),
+        report("heartbeat", status="healthy", replication={"following": True, "lag_s": "0"}),
+        report("heartbeat", status="healthy", replication={"following": False, "problem": "x" * 1001}),
+        report("heartbeat", status="healthy", replication={"following": False, "problem": "\x00"}),
         report("heartbeat", status=7),
         report("heartbeat", status="healthy", restarts=-1),
         report("heartbeat", status="healthy", restarts=True),

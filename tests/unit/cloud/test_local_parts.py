@@ -200,14 +200,23 @@ def test_the_caller_never_counts_as_a_process_of_an_instance(place: Path) -> Non
 
 def test_engines_are_found_or_named() -> None:
     known = {"shell": HostPackages(programs=("no-such", "sh"), install="apt-get install dash")}
-    assert packages.find_engine(known, "shell").endswith("/sh")
+    assert packages.find_server(known, "shell").endswith("/sh")
     with pytest.raises(CloudError, match="it knows: shell"):
-        packages.find_engine(known, "oracle")
+        packages.find_server(known, "oracle")
+    with pytest.raises(CloudError, match=r"image build mysql-9\.7"):
+        packages.find_server(known, "mysql")
     assert "mariadb-server-core" in DEFAULT_PACKAGES["mariadb"].install
-    packages.check_image(None)
-    packages.check_image("host")
-    with pytest.raises(CloudError, match="cannot be found"):
-        packages.check_image("ubuntu")
+
+
+def test_of_several_versions_that_are_installed_the_highest_is_taken(tmp_path: Path) -> None:
+    for version in ("9", "15", "13"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "server").write_text("#!/bin/sh\necho Server v=3.10.2 of 2026\n")
+        (tmp_path / version / "server").chmod(0o755)
+    known = {"ours": HostPackages(programs=("no-such", f"{tmp_path}/*/server"), install="make it")}
+    found = packages.find_server(known, "ours")
+    assert found == str(tmp_path / "15/server")
+    assert packages.told_version(found) == "3.10.2"
 
 
 def test_without_root_nothing_is_put_before_the_agent() -> None:

@@ -58,6 +58,9 @@ def test_all_files_together_are_the_settings(folder: Path) -> None:
     assert settings.host.sandbox is SandboxKind.BWRAP
     assert settings.host.volume_bytes == 1 << 30
     assert settings.host.template_dir is None
+    assert settings.host.root_dir is None
+    (folder / "host.conf").write_text(f"{HOST}root_dir=/images/one/rootfs\n")
+    assert guestagent.read_settings(folder).host.root_dir == Path("/images/one/rootfs")
     assert "k%%y" not in repr(settings)
     assert "password" not in repr(settings)
 
@@ -71,6 +74,7 @@ def test_all_files_together_are_the_settings(folder: Path) -> None:
         ("host.conf", "[host]\n", "address"),
         ("host.conf", HOST.replace("/v", "v"), "data_dir"),
         ("host.conf", HOST.replace("bwrap", "chroot"), "sandbox"),
+        ("host.conf", f"{HOST}root_dir=rootfs\n", "root_dir"),
         ("host.conf", "no section", "cannot be read"),
     ],
 )

@@ -235,3 +235,15 @@ def test_help_explains_the_exit_codes(capsys: pytest.CaptureFixture[str]):
         main(["--help"])
     assert caught.value.code == 0
     assert "exit codes" in capsys.readouterr().out
+
+
+def test_keys_of_backups_are_listed_and_replaced_and_secrets_sealed_again(run: Run, ready: None):
+    assert json.loads(run("--json", "backup-key", "list")) == []
+    first = json.loads(run("--json", "backup-key", "rotate", "p1"))
+    second = json.loads(run("--json", "backup-key", "rotate", "p1"))
+    run("backup-key", "rotate", "p2")
+    listed = json.loads(run("--json", "backup-key", "list", "--project", "p1"))
+    assert [each["id"] for each in listed] == [first["id"], second["id"]]
+    assert set(listed[0]) == {"id", "project_id", "created"}
+    assert json.loads(run("--json", "secrets", "reseal"))["count"] == 3
+    assert "3 secrets" in run("secrets", "reseal")

@@ -14,7 +14,7 @@ from tests.support.world import MemoryAdmission
 
 from trove.cloud.contract import NicRequest
 from trove.cloud.memory import MemoryCloud
-from trove.cmd import status, wiring
+from trove.cmd import clouds, status, wiring
 from trove.cmd.manage import main
 from trove.core.errors import CloudError
 from trove.core.ids import new_id
@@ -76,7 +76,7 @@ def stage(conf_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     made = Stage(database=database, run=run)
     made.live = made.make(add_instance(database, add_version(database)).id)
     # The only memory doors there are live in one process: both programs get the same.
-    monkeypatch.setattr(wiring, "cloud", lambda conf: made.cloud)
+    monkeypatch.setattr(clouds, "cloud", lambda conf: made.cloud)
     monkeypatch.setattr(wiring, "admission", lambda base: made.admission)
     yield made
     database.close()

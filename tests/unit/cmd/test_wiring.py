@@ -8,7 +8,7 @@ from oslo_config import cfg
 from tests.support.world import CALLER, World, request, world
 
 from trove.bus.contract import CONTROL
-from trove.cmd import logs, wiring
+from trove.cmd import clouds, logs, wiring
 from trove.cmd.api import find_paste
 from trove.config import opts
 from trove.core.errors import InvalidInput, Refused, Unavailable
@@ -100,7 +100,7 @@ def test_heartbeats_must_be_able_to_come_in_time(tmp_path: Path):
     ],
 )
 def test_agents_reach_the_socket_of_the_bus(url: str, paths: tuple[Path, ...]):
-    assert wiring._bus_socket(url) == paths
+    assert clouds._bus_socket(url) == paths
 
 
 def test_the_paste_file_lies_beside_the_configuration(tmp_path: Path):

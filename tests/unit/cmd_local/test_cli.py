@@ -9,10 +9,10 @@ from trove.cmd.local import cli
 from trove.cmd.local.layout import Layout
 
 
-@pytest.mark.parametrize("verb", ["up", "down", "status", "env", "logs", "reset"])
+@pytest.mark.parametrize("verb", ["up", "down", "status", "env", "logs", "reset", "image build", "image list", "image remove"])
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
-        cli.main([verb, "--help"])
+        cli.main([*verb.split(), "--help"])
     assert exit_.value.code == 0
     assert "--state-dir" in capsys.readouterr().out
 

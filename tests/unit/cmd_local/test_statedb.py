@@ -62,3 +62,25 @@ def test_a_version_of_the_operator_with_the_same_name_and_number_is_taken(layout
         )
     found = offered(layout, "10.11", "10.11.19")
     assert {each.version for each in found.versions} == {"10.11.6", "10.11.19"}
+
+
+def test_versions_of_images_come_and_go_with_them_and_the_packages_stay_the_default(layout: Layout) -> None:
+    packages = Offer(manager="mariadb", version="10.11", number="10.11.19")
+    image = Offer(manager="mariadb", version="11.8", number="11.8.6", image_id="mariadb-11.8")
+    alone = Offer(manager="mysql", version="9.7", number="9.7.4", image_id="mysql-9.7")
+
+    def shown(*offers: Offer) -> dict[str, list[tuple[str, str | None, bool]]]:
+        statedb.prepare(layout, offers)
+        with statedb.opened(layout) as database, database.reading() as tx:
+            found = datastores.all(tx)
+        return {
+            each.name: [(one.name, one.image_id, one.id == each.default_version_id) for one in each.versions] for each in found
+        }
+
+    both = {
+        "mariadb": [("10.11", "host", True), ("11.8", "mariadb-11.8", False)],
+        "mysql": [("9.7", "mysql-9.7", True)],
+    }
+    assert shown(packages, image, alone) == both
+    assert shown(packages) == {"mariadb": [("10.11", "host", True)]}
+    assert shown(packages, image, alone) == both

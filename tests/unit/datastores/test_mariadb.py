@@ -11,10 +11,12 @@ from pymysql.err import OperationalError
 from trove.core.accounts import Database, User
 from trove.core.errors import GuestError, InvalidInput, TroveError, Unavailable
 from trove.datastores.contract import Command, ConfigInputs, Finished
-from trove.datastores.mariadb import naming
+from trove.datastores.families.mysql import naming
+from trove.datastores.families.mysql.sql import FULL, name, translated
+from trove.datastores.mariadb.dialect import password_hash
 from trove.datastores.mariadb.driver import driver
+from trove.datastores.mariadb.naming import NAMES
 from trove.datastores.mariadb.spec import SPEC
-from trove.datastores.mariadb.sql import FULL, name, password_hash, translated
 from trove.guestagent.host import HostSettings, SandboxedHost, SandboxKind
 
 
@@ -70,7 +72,22 @@ def test_good_user_names(user: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "user", ["", "x" * 129, " a", "a ", "😀", "a\0", "root", "Root", "os_admin", "mariadb.sys", "mysql", "PUBLIC"]
+    "user",
+    [
+        "",
+        "x" * 129,
+        " a",
+        "a ",
+        "😀",
+        "a\0",
+        "root",
+        "Root",
+        "os_admin",
+        "mariadb.sys",
+        "mysql",
+        "PUBLIC",
+        "replica_0123456789abcdef",
+    ],
 )
 def test_bad_user_names(user: str) -> None:
     with pytest.raises(InvalidInput, match="User name"):
@@ -130,7 +147,7 @@ def test_a_grants_pattern_leads_back_to_its_database(database: str) -> None:
 
 @given(st.text())
 def test_any_text_is_accepted_or_refused(text: str) -> None:
-    for check in (naming.check_database_name, naming.check_user_name, naming.check_host, naming.check_password):
+    for check in (NAMES.check_database_name, NAMES.check_user_name, naming.check_host, NAMES.check_password):
         with suppress(InvalidInput):
             check(text)
 
@@ -145,14 +162,14 @@ def test_identifiers_and_passwords_are_made_safe() -> None:
     [(2013, Unavailable), (2002, Unavailable), (1114, GuestError), (1021, GuestError), (28, GuestError), (1045, GuestError)],
 )
 def test_errors_of_the_server_are_translated(code: int, kind: type[TroveError]) -> None:
-    with pytest.raises(kind) as raised, translated():
+    with pytest.raises(kind) as raised, translated("MariaDB"):
         raise OperationalError(code, "words")
     if code in {1114, 1021, 28}:
         assert str(raised.value) == FULL
 
 
 def test_a_syntax_error_shows_no_statement() -> None:
-    with pytest.raises(GuestError) as raised, translated():
+    with pytest.raises(GuestError) as raised, translated("MariaDB"):
         raise OperationalError(1064, "near '*HASH'")
     assert "HASH" not in str(raised.value)
 

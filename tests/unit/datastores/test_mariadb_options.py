@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trove.datastores.contract import ConfigInputs
-from trove.datastores.mariadb.options import read_config, sql_value, write_config
+from trove.datastores.families.mysql.options import read_config, sql_value, write_config
 from trove.datastores.mariadb.spec import SPEC
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)

@@ -146,6 +146,7 @@ def test_the_first_heartbeat_comes_at_once(agent: Agent, said: Said, host: Sandb
         "restarts",
         "volume_used_bytes",
         "volume_total_bytes",
+        "replication",
     }
 
 

@@ -14,6 +14,7 @@ from trove.core.errors import GuestError
 from trove.datastores.contract import Command
 from trove.guestagent.host import TEMPLATE_COPY, HostSettings, SandboxedHost
 from trove.guestagent.processes import identify, is_alive
+from trove.guestagent.roots import find_program
 from trove.guestagent.sandbox import Bubblewrap, View
 
 
@@ -141,7 +142,7 @@ def test_the_sandbox_shows_own_places_and_hides_the_rest(tmp_path: Path) -> None
     (others / "i2/secret").write_text("x")
     (private / "secret").write_text("x")
     view = View(writable=(own,), readable=(private.parent,), hidden=(others, private))
-    program = SandboxedHost.find_program(None, "bwrap")  # type: ignore[arg-type]
+    program = find_program(None, ["bwrap"])
     if program is None or not Bubblewrap(program, view).works():
         pytest.skip("bubblewrap does not work here")
     script = f"ls {others}; ls {others}/i1/config/agent; touch {own}/mine; touch {private.parent}/no && echo bad; env; true"

@@ -131,6 +131,17 @@ def test_publishing_enables(logs: GuestLogs, driver: Driver, store: Store) -> No
     assert store.published() == b""
 
 
+def test_pieces_have_the_names_that_are_told_and_end_with_them(logs: GuestLogs, driver: Driver, store: Store) -> None:
+    driver.enabled = True
+    write(driver, "".join(f"line {number:03}\n" for number in range(60)))
+    names: JSON = [f"{HOME}/log-{number}" for number in range(2)]
+    assert act(logs, publish=order(store, names=names))["status"] == "Partial"
+    assert [each.name for each in store.objects.list(CONTAINER, prefix=f"{HOME}/")] == names
+    more: JSON = [f"{HOME}/log-{number}" for number in range(2, 9)]
+    assert act(logs, publish=order(store, names=more))["status"] == "Published"
+    assert store.published().count(b"\n") == 60
+
+
 def test_a_log_is_published_in_pieces_that_end_with_lines_where_they_can(logs: GuestLogs, driver: Driver, store: Store) -> None:
     driver.enabled = True
     text = "".join(f"line {number}\n" for number in range(40)) + "x" * 250 + "\nan end without a line"

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.guestagent.conftest import SleepDriver
 
 from trove.core.errors import GuestError, InvalidInput, Unsupported
-from trove.core.replication import Account, Received, Source
+from trove.core.replication import Account, Received, ReplicaState, Source
 from trove.datastores.contract import Facet
 from trove.datastores.mariadb.spec import SPEC
 from trove.guestagent.engine import Engine
@@ -30,6 +30,7 @@ class ReplicatingDriver(SleepDriver):
         super().__init__(host)
         self.told: list[tuple[Any, ...]] = []
         self.broken: GuestError | None = None
+        self.state: ReplicaState | None = None
 
     def _note(self, *what: Any) -> None:
         if self.broken is not None:
@@ -77,6 +78,17 @@ class ReplicatingDriver(SleepDriver):
     def upgrade(self, version: str, *, config: str, progress: Any) -> None:
         self._note("upgrade", version, config)
 
+    def revert_upgrade(self) -> None:
+        self._note("revert")
+
+    def finish_upgrade(self) -> None:
+        self._note("finish")
+
+    def replica_state(self) -> ReplicaState | None:
+        if self.broken is not None:
+            raise self.broken
+        return self.state
+
 
 def unheard(_step: str, _percent: int) -> None:
     pass
@@ -107,14 +119,48 @@ def kinds(host: SandboxedHost, driver: ReplicatingDriver) -> dict[str, Any]:
         ("cleanup_source_on_replica_detach", {"account": "replica_1"}, ("clean up", "replica_1")),
         ("wait_for_txn", {"txn": "0-1-77", "timeout_s": 9}, ("wait", "0-1-77", 9.0)),
         ("pre_upgrade", {"version": "11.4"}, ("check", "11.4")),
-        ("upgrade", {"version": "11.4", "config": "c"}, ("upgrade", "11.4", "c")),
+        ("upgrade", {"version": "11.4", "config": "c", "upgrade": "o1"}, ("upgrade", "11.4", "c")),
+        ("revert_upgrade", {"upgrade": "o1"}, ("revert",)),
+        ("finish_upgrade", {}, ("finish",)),
     ],
 )
 def test_the_driver_is_told_exactly(
-    kinds: dict[str, Any], driver: ReplicatingDriver, kind: str, args: dict[str, Any], told: tuple[Any, ...]
+    kinds: dict[str, Any],
+    driver: ReplicatingDriver,
+    host: SandboxedHost,
+    kind: str,
+    args: dict[str, Any],
+    told: tuple[Any, ...],
 ) -> None:
+    host.make_dir(host.data_dir)
     kinds[kind](args, unheard)
     assert driver.told == [told]
+
+
+def test_an_upgrade_that_has_let_tenants_in_is_not_taken_back(
+    kinds: dict[str, Any], driver: ReplicatingDriver, host: SandboxedHost
+) -> None:
+    host.make_dir(host.data_dir)
+    kinds["upgrade"]({"version": "11.4", "config": "c", "upgrade": "o1"}, unheard)
+    assert (Ledger(host).facts.prepared, Ledger(host).facts.wanted) == (Prepared.YES, True)
+    driver.told.clear()
+    assert kinds["revert_upgrade"]({"upgrade": "o1"}, unheard) == {"reverted": False}
+    assert driver.told == []
+    # What an earlier upgrade left says nothing of this one.
+    assert kinds["revert_upgrade"]({"upgrade": "o2"}, unheard) == {"reverted": True}
+    kinds["finish_upgrade"]({}, unheard)
+    assert driver.told == [("revert",), ("finish",)]
+    assert kinds["revert_upgrade"]({"upgrade": "o1"}, unheard) == {"reverted": True}
+
+
+def test_an_upgrade_that_fails_can_be_taken_back(kinds: dict[str, Any], driver: ReplicatingDriver, host: SandboxedHost) -> None:
+    host.make_dir(host.data_dir)
+    driver.broken = GuestError("Too old.")
+    with pytest.raises(GuestError, match="Too old"):
+        kinds["upgrade"]({"version": "11.4", "config": "c", "upgrade": "o1"}, unheard)
+    driver.broken = None
+    assert Ledger(host).facts.prepared is Prepared.NO
+    assert kinds["revert_upgrade"]({"upgrade": "o1"}, unheard) == {"reverted": True}
 
 
 @pytest.mark.parametrize(
@@ -141,6 +187,17 @@ def test_a_replica_is_prepared_and_counts_as_prepared(
     assert (Ledger(host).facts.prepared, Ledger(host).facts.wanted) == (Prepared.YES, True)
 
 
+def test_an_instance_that_serves_is_left_alone_whoever_asks_for_a_replica_there(
+    kinds: dict[str, Any], driver: ReplicatingDriver, host: SandboxedHost
+) -> None:
+    host.make_dir(host.data_dir)
+    wanted = {"config": "c", "snapshot": {}, "source": SOURCE}
+    kinds["prepare_replica"](wanted, unheard)
+    driver.told.clear()
+    assert kinds["prepare_replica"]({**wanted, "restore": {"chain": []}}, unheard) == {"version": "1.2.3"}
+    assert driver.told == []
+
+
 def test_a_replica_that_cannot_be_prepared_is_remembered_as_failed(
     kinds: dict[str, Any], driver: ReplicatingDriver, host: SandboxedHost
 ) -> None:
@@ -164,6 +221,8 @@ def test_a_replica_that_cannot_be_prepared_is_remembered_as_failed(
         ("wait_for_txn", {"txn": "t"}),
         ("wait_for_txn", {"txn": "t", "timeout_s": 0}),
         ("upgrade", {"version": "11.4"}),
+        ("upgrade", {"version": "11.4", "config": "c"}),
+        ("revert_upgrade", {}),
     ],
 )
 def test_malformed_arguments_are_refused(

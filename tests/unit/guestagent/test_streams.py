@@ -9,6 +9,7 @@ import pytest
 from trove.core.errors import Cancelled, GuestError
 from trove.datastores.contract import Command
 from trove.guestagent.host import HostSettings, SandboxedHost, SandboxKind
+from trove.guestagent.liveness import WANTED
 
 
 @pytest.fixture
@@ -69,6 +70,30 @@ def test_an_error_of_what_feeds_a_program_is_raised_and_the_program_never_sees_a
 
 def _stop(_chunk: bytes) -> None:
     raise Cancelled("Enough.")
+
+
+def test_a_program_that_says_nothing_is_left_once_the_job_is_cancelled(host: SandboxedHost) -> None:
+    asked = []
+
+    def cancelled() -> None:
+        asked.append(1)
+        if len(asked) > 1:
+            raise Cancelled("Enough.")
+
+    token = WANTED.set(cancelled)
+    try:
+        for script in ("sleep 600", "exec >&-; sleep 600"):
+            asked.clear()
+            with pytest.raises(Cancelled), host.stream(shell(script, timeout_s=500.0)) as chunks:
+                list(chunks)
+            with (
+                pytest.raises(Cancelled),
+                host.stream(shell(script, timeout_s=500.0)) as source,
+                host.stream(shell("cat", timeout_s=500.0), source) as chunks,
+            ):
+                list(chunks)
+    finally:
+        WANTED.reset(token)
 
 
 def test_leaving_kills_the_program(host: SandboxedHost) -> None:

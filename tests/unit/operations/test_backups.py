@@ -1,5 +1,6 @@
 """Backups from the request to the object store and back: made, restored, cancelled, deleted, and what goes wrong between."""
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +13,7 @@ from tests.support.world import CALLER, PROJECT, World, request
 
 from trove.core.backups import Backup, BackupState
 from trove.core.clock import utcnow
-from trove.core.errors import Conflict, NotFound, NotReady, Unavailable
+from trove.core.errors import Conflict, InvalidInput, NotFound, NotReady, Unavailable
 from trove.core.instances import Instance
 from trove.core.manifests import manifest_name
 from trove.core.operations import Operation, OperationState
@@ -20,11 +21,13 @@ from trove.core.quotas import Resource
 from trove.core.status import Task, shown_status
 from trove.core.tickets import Ticket
 from trove.core.transitions import Event
-from trove.operations.backup import create, delete
+from trove.datastores import registry
+from trove.operations.backup import adopt, create, delete
+from trove.operations.doors import BackupSettings
 from trove.operations.instance import create as create_instance
 from trove.operations.instance import delete as delete_instance
 from trove.operations.operation import cancel
-from trove.store import backups, instances, operations, quotas
+from trove.store import backup_keys, backups, instances, operations, quotas
 
 CONTAINER = "database_backups"
 
@@ -111,6 +114,72 @@ def test_the_ticket_is_for_this_backup_alone_and_is_in_no_row(here: World, order
             assert ticket.query not in str(rows)
 
 
+@pytest.fixture
+def encrypting(tmp_path) -> Iterator[World]:
+    settings = worlds.Settings(default_datastore="mariadb", backups=BackupSettings(encrypted=True))
+    (tmp_path / "encrypting").mkdir()
+    with worlds.world(tmp_path / "encrypting", settings=settings) as here:
+        yield here
+
+
+def test_guests_get_the_keys_of_their_backups_and_nothing_else_does(encrypting: World) -> None:
+    here = encrypting
+    instance_id = create_instance.start(here.doors, CALLER, request(datastore_type=EVERYTHING)).id
+    run(here)
+    full = made(here, instance_id)
+    with here.database.transaction() as tx:
+        backup_keys.rotate(tx, PROJECT)
+    leaf = made(here, instance_id, incremental=True)
+    create_instance.start(here.doors, CALLER, request(datastore_type=None, backup_ref=leaf.id))
+    assert run(here).state is OperationState.SUCCEEDED
+    given = [args["encryption"] for _, kind, args in here.guests.jobs if kind == "backup"]
+    (restored,) = [args["restore"]["chain"] for _, kind, args in here.guests.jobs if kind == "prepare" and args.get("restore")]
+    keys = [each["data_key"] for each in given]
+    assert [link["data_key"] for link in restored] == keys
+    assert len(set(keys)) == 2
+    assert given[0]["key_id"] != given[1]["key_id"]
+    manifests = [here.objects.get(CONTAINER, manifest_name(each.id)) for each in (full, leaf)]
+    with here.database.reading() as tx:
+        tables = ("operations", "backups", "guest_jobs", "workflow_items", "backup_keys")
+        rows = [tx.connection.exec_driver_sql(f"select * from {table}").all() for table in tables]
+    seen = str(rows) + "".join(str(b"".join(each)) for each in manifests)
+    assert not any(key in seen or str(b64decode(key))[2:-1] in seen for key in keys)
+    project_key = here.database.vault.open(rows[-1][0][3])
+    assert b64encode(project_key).decode() not in str([args for _, _, args in here.guests.jobs])
+
+
+def test_a_backup_whose_key_is_gone_is_refused(encrypting: World) -> None:
+    here = encrypting
+    instance_id = create_instance.start(here.doors, CALLER, request(datastore_type=EVERYTHING)).id
+    run(here)
+    backup = made(here, instance_id)
+    with here.database.transaction() as tx:
+        version_id = instances.get(tx, instance_id).datastore_version.id
+        tx.connection.exec_driver_sql("delete from backup_keys")
+    wanted = adopt.AdoptBackup(name="a", location=str(backup.location), datastore_version_id=version_id, size_gib=0.1)
+    with pytest.raises(InvalidInput, match="not known here"):
+        adopt.start(here.doors, CALLER, wanted)
+    create_instance.start(here.doors, CALLER, request(datastore_type=None, backup_ref=backup.id))
+    assert "not known here" in str(run(here).error)
+
+
+def test_names_are_enough_for_a_volume_that_does_not_compress() -> None:
+    names = create._names("b", 10, 8 * 1024**2)
+    assert names[:2] == ["b/manifest.json", "b/00000000"]
+    assert (len(names) - 1) * 8 * 1024**2 > 12 * 1024**3
+    assert len(create._names("b", 100_000, 8 * 1024**2)) == create.MOST_NAMES + 1
+    assert len(set(names)) == len(names)
+
+
+def test_an_engine_with_full_backups_only_makes_no_others(here: World, orders: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = made(here, orders)
+    real = registry.spec
+    monkeypatch.setattr(registry, "spec", lambda manager: replace(real(manager), incremental_backups=False))
+    for more in ({"incremental": True}, {"parent_id": parent.id}):
+        with pytest.raises(InvalidInput, match="full backups only"):
+            back_up(here, orders, **more)
+
+
 def test_a_chain_is_restored_from_its_beginning_into_a_new_instance(here: World, orders: str) -> None:
     full = made(here, orders)
     leaf = made(here, orders, incremental=True)
@@ -194,6 +263,9 @@ def test_what_the_store_does_not_delete_is_never_lost_sight_of(tmp_path) -> None
         def __getattr__(self, name: str) -> object:
             return getattr(self._store, name)
 
+        def of(self, _project_id: str) -> object:
+            return self
+
         def delete(self, container: str, name: str) -> None:
             raise Unavailable("The object store is away.")
 
@@ -213,6 +285,21 @@ def test_what_the_store_does_not_delete_is_never_lost_sight_of(tmp_path) -> None
         delete.start(here.doors, CALLER, backup.id)
         run(here)
         assert (held(here), used(here)) == ([], (0, 0))
+
+
+def test_a_backup_of_which_nothing_is_heard_fails_soon(tmp_path) -> None:
+    settings = worlds.Settings(default_datastore="mariadb", backups=BackupSettings(stall_timeout_s=0.3))
+    (tmp_path / "stalled").mkdir()
+    with worlds.world(tmp_path / "stalled", settings=settings) as here:
+        instance_id = create_instance.start(here.doors, CALLER, request(datastore_type=EVERYTHING)).id
+        run(here)
+        here.script.silent.add("backup")
+        backup = back_up(here, instance_id)
+        ended = run(here)
+        assert "no progress" in str(ended.error)
+        assert row(here, backup.id).state is BackupState.FAILED
+        assert (instance_id, ended.id) in here.guests.cancelled
+        assert instance(here, instance_id).task is Task.NONE
 
 
 def test_one_that_hangs_for_days_is_cancelled_before_it_is_deleted(here: World, orders: str) -> None:

@@ -375,7 +375,7 @@ def test_an_upgrade_checks_all_members_before_it_begins(here: World, ring: str) 
     upgrade.start(here.doors, CALLER, ring, "2.0")
     assert seen(here, ring).task is ClusterTask.UPGRADING
     assert run(here).error is None
-    assert [kind for _, kind in asked(here)] == ["pre_upgrade"] * 3 + ["upgrade"] * 3
+    assert [kind for _, kind in asked(here)] == ["pre_upgrade"] * 3 + ["stop", "upgrade", "finish_upgrade"] * 3
     assert seen(here, ring).datastore_version.name == "2.0"
     assert {each.datastore_version.name for each in members(here, ring)} == {"2.0"}
 
@@ -384,8 +384,12 @@ def test_an_upgrade_that_fails_shows_where(here: World, ring: str) -> None:
     here.script.failing["upgrade"] = "Corrupt."
     upgrade.start(here.doors, CALLER, ring, "2.0")
     assert run(here).state is OperationState.FAILED
-    assert shown(here, ring) == ["ERROR", "ACTIVE", "ACTIVE"]
+    assert shown(here, ring) == ["ACTIVE"] * 3
+    faults = [each.fault.message if each.fault else None for each in members(here, ring)]
+    assert faults == ["Corrupt.", None, None]
+    assert {each.datastore_version.name for each in members(here, ring)} == {"1.0"}
     assert seen(here, ring).datastore_version.name == "1.0"
+    assert not here.guests.versions.amiss
     with pytest.raises(InvalidInput, match="nonesuch"):
         upgrade.start(here.doors, CALLER, ring, "nonesuch")
 

@@ -1,5 +1,6 @@
 """The reconciler: finds what disagrees, repairs it once it is sure, and never harms what somebody works on."""
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from trove.core.instances import Instance
 from trove.core.operations import OperationState
 from trove.core.orphans import HeldKind, Orphan
 from trove.core.quotas import Resource
+from trove.core.replication import ReplicaState
 from trove.core.status import Task, shown_status
 from trove.operations.instance import create, delete, restart
 from trove.operations.reconcile.round import ReconcileSettings
@@ -328,6 +330,22 @@ def test_a_guest_that_fell_silent_is_told_with_since_when_and_forgiven_when_hear
     until(lambda: shown(here, silent).guest.heard_at > utcnow() - timedelta(minutes=1))  # type: ignore[operator]
     assert rounds(found, 1)["guests heard again"] == 1
     assert fault(here, silent) is None
+
+
+def test_replicas_that_do_not_follow_are_named_in_the_log_once(here: World, caplog: pytest.LogCaptureFixture):
+    source, astray, well = built(here, name="source"), built(here, name="astray"), built(here, name="well")
+    for each, following in ((source, False), (astray, False), (well, True)):
+        set_instance(here, each, slave_of_id=None if each == source else source)
+        told = ReplicaState(following=following, problem=None if following else "purged").to_json()
+        row = sa.update(tables.service_statuses).where(tables.service_statuses.c.instance_id == each)
+        change(here, row.values(replica_state=json.dumps(told)))
+    found = reconciler(here)
+    for number in range(3):
+        assert rounds(found, 1)["replicas that do not follow"] == 1
+        said = [each for each in caplog.messages if "does not follow its source" in each]
+        assert len(said) == min(number, 1)
+    assert said == [f"Replica {astray} does not follow its source: purged"]
+    assert fault(here, astray) is None
 
 
 def test_guests_get_time_to_be_heard_again_after_the_control_plane_was_away(here: World):

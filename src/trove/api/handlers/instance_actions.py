@@ -6,7 +6,7 @@ from typing import Any
 from trove.api.handlers.instance_bodies import volume
 from trove.api.request import Request
 from trove.core.errors import InvalidInput
-from trove.operations.instance import eject, promote, reset_status, resize_flavor, resize_volume, restart
+from trove.operations.instance import eject, promote, rejoin, reset_status, resize_flavor, resize_volume, restart
 from trove.operations.sight import instance_of
 
 RULES: Mapping[str, str] = {
@@ -15,6 +15,7 @@ RULES: Mapping[str, str] = {
     "resize": "instance:resize_volume",
     "promote_to_replica_source": "instance:promote_to_replica_source",
     "eject_replica_source": "instance:eject_replica_source",
+    "rejoin": "instance:rejoin",
     "reset_password": "instance:update",
 }
 
@@ -37,6 +38,9 @@ def action(request: Request) -> None:
         )
     if name == "resize":
         _resize(request, instance_id, argument)
+    elif name == "rejoin":
+        rebuild = bool(argument.get("rebuild"))
+        rejoin.start(request.doors, request.caller, instance_id, str(argument["source"]).lower(), rebuild=rebuild)
     else:
         _STARTS[name](request.doors, request.caller, instance_id)
 

@@ -28,6 +28,8 @@ from trove.store import instances
 
 ROOT_PASSWORD_LENGTH = 36
 
+_BACKUP = "backup_before_upgrade"
+
 
 def create(request: Request) -> JSON:
     """Accept a new instance and return it as it is now: being built."""
@@ -112,14 +114,16 @@ def update(request: Request) -> None:
     wanted: Mapping[str, Any] = request.body["instance"]
     with request.doors.database.reading() as tx:
         instance_of(tx, request.caller, instance_id)
-    others = [field for field in wanted if field != "name"]
+    others = [field for field in wanted if field not in {"name", _BACKUP}]
+    if _BACKUP in wanted and "datastore_version" not in wanted:
+        raise InvalidInput(f"{_BACKUP}: is said together with datastore_version.")
     if len(others) > 1:
         raise InvalidInput(f"Only one of {', '.join(sorted(others))} can be changed in one request.")
     doors, caller = request.doors, request.caller
     if "replica_of" in wanted or "slave_of" in wanted:
         detach_replica.start(doors, caller, instance_id)
     elif "datastore_version" in wanted:
-        upgrade.start(doors, caller, instance_id, wanted["datastore_version"])
+        upgrade.start(doors, caller, instance_id, wanted["datastore_version"], backup=wanted.get(_BACKUP))
     elif "access" in wanted:
         update_access.start(doors, caller, instance_id, bodies.access(wanted["access"]) or Access())
     elif "configuration" in wanted or not wanted:

@@ -18,6 +18,7 @@ RULES = (
     rule("instance:resize_flavor", MEMBER, "Change the flavor.", _ACTION),
     rule("instance:reset_status", ADMIN, "Reset an instance's status.", _ACTION),
     rule("instance:promote_to_replica_source", MEMBER, "Promote a replica.", _ACTION),
+    rule("instance:rejoin", MEMBER, "Bring an ejected source, or a broken replica, back as a replica.", _ACTION),
     rule("instance:eject_replica_source", MEMBER, "Eject a dead replication source.", _ACTION),
     rule("instance:module_apply", MEMBER, "Apply modules to an instance.", "POST /instances", f"POST {_ONE}/modules"),
 )

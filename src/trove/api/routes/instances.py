@@ -55,6 +55,6 @@ ROUTES = (
         None,
         202,
         bodies.ACTION,
-        summary="Restart, resize, promote, eject or reset an instance: exactly one of them.",
+        summary="Restart, resize, promote, eject, rejoin or reset an instance: exactly one of them.",
     ),
 )

@@ -6,6 +6,7 @@ from trove.api.schemas.scalars import (
     INTEGER,
     LINKS,
     NUMBER,
+    OPTIONAL_NUMBER,
     OPTIONAL_STRING,
     STRING,
     TIME,
@@ -47,6 +48,7 @@ _DETAILS: dict[str, Schema] = {
     "fault": _FAULT,
     "configuration": answer(id=ID, name=OPTIONAL_STRING, links=LINKS),
     "cluster_id": STRING,
+    "replication": answer(following=BOOLEAN, lag_s=OPTIONAL_NUMBER, problem=OPTIONAL_STRING),
     "shard_id": STRING,
     "locality": STRING,
     "server_id": OPTIONAL_STRING,
@@ -69,7 +71,8 @@ DETAIL = _with(
     **_DETAILS,
     volume=_with(answer(size=INTEGER), used=NUMBER, used_percent=NUMBER, used_at=TIME),
 )
-"""`volume.used` (GiB) is what the guest reported last, at `used_at`. `password` is the superuser's, shown once, at creation."""
+"""`volume.used` (GiB) is what the guest reported last, at `used_at`. `password` is the superuser's, shown once, at creation.
+`replication` is what the guest of a replica reported last; null for `lag_s` where the delay cannot be told."""
 
 PAGE = paged_answer("instances", SUMMARY)
 DETAILED_PAGE = paged_answer("instances", DETAIL)

@@ -90,6 +90,7 @@ UPDATE: Schema = wrapped(
             "slave_of": OPTIONAL_TEXT,
             "configuration": OPTIONAL_TEXT,
             "datastore_version": NAME,
+            "backup_before_upgrade": {"type": "boolean"},
             "access": ACCESS,
         }
     ),
@@ -105,6 +106,7 @@ ACTION: Schema = {
         "reset_password": _EMPTY,
         "promote_to_replica_source": _EMPTY,
         "eject_replica_source": _EMPTY,
+        "rejoin": {**closed({"source": UUID, "rebuild": {"type": "boolean"}}), "required": ["source"]},
         "resize": closed(
             {
                 "flavorRef": REFERENCE,

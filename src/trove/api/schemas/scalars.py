@@ -30,6 +30,7 @@ OPTIONAL_TIME: Schema = {"type": ["string", "null"], "pattern": TIME_PATTERN}
 BOOLEAN: Schema = {"type": "boolean"}
 INTEGER: Schema = {"type": "integer"}
 NUMBER: Schema = {"type": "number"}
+OPTIONAL_NUMBER: Schema = {"type": ["number", "null"]}
 STRING: Schema = {"type": "string"}
 OPTIONAL_STRING: Schema = {"type": ["string", "null"]}
 """The last eight are what answers are made of."""

@@ -78,6 +78,8 @@ def detail(instance: Instance, viewer: Viewer, *, usage: bool = False) -> dict[s
         view["locality"] = instance.locality
     if instance.cluster_id:
         view["cluster_id"] = instance.cluster_id
+    if instance.replica_of and instance.guest.replica_state is not None:
+        view["replication"] = instance.guest.replica_state.to_json()
     if viewer.is_admin:
         view["server_id"] = instance.server_id
         view["volume_id"] = instance.volume.volume_id if instance.volume else None

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from trove.cloud.contract import NicRequest, PortInfo
 from trove.cloud.local.locking import locked
 from trove.cloud.local.records import read_record, remove_file, write_record
-from trove.core.errors import CloudError, NotFound
-from trove.core.instances import Access
+from trove.core.errors import CloudError, InvalidInput, NotFound, Unsupported
+from trove.core.instances import Access, Address
 
 NETWORK_ID = "6c6f6361-6c00-4000-8000-6e6574776f72"
 SUBNET_ID = "6c6f6361-6c00-4000-8000-7375626e6574"
@@ -21,6 +22,12 @@ SUBNET_ID = "6c6f6361-6c00-4000-8000-7375626e6574"
 
 ATTEMPTS = 16
 """Free addresses that are tried before a port counts as taken on all of them."""
+
+
+def port_info(instance_id: str, address: str) -> PortInfo:
+    """Return the port that an address of an instance stands for."""
+    found = Address(address=address, network=NETWORK_ID)
+    return PortInfo(id=f"port-{instance_id}", instance_id=instance_id, addresses=(found,))
 
 
 class Addresses:
@@ -74,6 +81,16 @@ class Addresses:
             return IPv4Address(address) in self._network
         except ValueError:
             return False
+
+    def check_nic(self, nic: NicRequest) -> None:
+        """Raise `Unsupported` for a port, and `InvalidInput` for another network or subnet than the one there is."""
+        if nic.port_id is not None:
+            raise Unsupported("nics[0]['port-id']: the local cloud has no ports that exist already; leave it out.")
+        for field, given, there in (("network_id", nic.network_id, NETWORK_ID), ("subnet_id", nic.subnet_id, SUBNET_ID)):
+            if given is not None and given.lower() != there:
+                raise InvalidInput(f"nics[0]['{field}']: {given} cannot be found; the local cloud has {there} only.")
+        if nic.ip_address is not None and not self.covers(nic.ip_address):
+            raise InvalidInput(f"nics[0]['ip_address']: {nic.ip_address} is not in {self._network}.")
 
     def delete(self, instance_id: str) -> None:
         """Give an address back. Missing is fine."""

@@ -5,7 +5,6 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,23 +12,26 @@ from pathlib import Path
 
 from trove.cloud.contract import HostInfo, Leftovers, NicRequest, PortInfo, ServerInfo, ServerSpec, StoragePool, VolumeInfo
 from trove.cloud.flavors import FlavorList
-from trove.cloud.local import cgroups, packages
-from trove.cloud.local.addresses import NETWORK_ID, SUBNET_ID, Addresses, busy_port
+from trove.cloud.local import cgroups
+from trove.cloud.local.addresses import Addresses, busy_port, port_info
 from trove.cloud.local.capabilities import Capabilities, choose_memory_groups, choose_sandbox, choose_volumes, runtime_needs
 from trove.cloud.local.capacity import Capacity
+from trove.cloud.local.engines import Engines, check_built
 from trove.cloud.local.growth import grows_mounted
+from trove.cloud.local.images.catalogue import Image
 from trove.cloud.local.locking import locked
+from trove.cloud.local.packages import HOST_IMAGE
 from trove.cloud.local.privileges import Needs, Ways
 from trove.cloud.local.records import make_directory, remove_tree
 from trove.cloud.local.servers import Placement, ServerHome
 from trove.cloud.local.settings import LocalCloudSettings
 from trove.cloud.local.templates import Templates, make_data_directory
-from trove.cloud.local.translation import checked, translated
+from trove.cloud.local.translation import checked, for_each, translated
 from trove.cloud.local.users import Users
 from trove.cloud.local.volumes import VOLUME_TYPE, Volumes
 from trove.core.errors import CloudError, InvalidInput, NotFound, TroveError, Unavailable, Unsupported
 from trove.core.flavors import Flavor
-from trove.core.instances import Access, Address
+from trove.core.instances import Access
 
 LOG = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class LocalCloud:
         self._addresses = Addresses(self._root / "ports", self._lock_file("addresses"), settings.network())
         self._capacity = Capacity(self._root / "servers", self._lock_file("capacity"), overcommit=settings.memory_overcommit)
         self._users = Users(self._root / "uids", self._lock_file("uids"), settings.uid_range)
+        self._engines = Engines(settings, sandboxed=lambda: self._namespaces is not None, templates=lambda: self._templates)
 
     # -- the contract -------------------------------------------------------------------------------------------------------
 
@@ -77,8 +80,8 @@ class LocalCloud:
         return (VOLUME_TYPE,)
 
     def find_image(self, image_id: str | None, tags: Sequence[str]) -> str:
-        """Return the id of the one image there is, this machine; raises `NotFound` for another, or a tag that it has not."""
-        return packages.find_image(self._settings.packages, image_id, tags)
+        """Return the id of an image: `host` is this machine itself. Raises `NotFound`."""
+        return self._engines.find_image(image_id, tags)
 
     def hosts(self) -> Sequence[HostInfo]:
         """Return this machine; its memory is what the flavors of all servers may add up to."""
@@ -104,22 +107,12 @@ class LocalCloud:
 
     def check_nic(self, nic: NicRequest) -> None:
         """Raise `Unsupported` for a port, and `InvalidInput` for another network or subnet than the one there is."""
-        if nic.port_id is not None:
-            raise Unsupported("nics[0]['port-id']: the local cloud has no ports that exist already; leave it out.")
-        for field, given, there in (
-            ("network_id", nic.network_id, NETWORK_ID),
-            ("subnet_id", nic.subnet_id, SUBNET_ID),
-        ):
-            if given is not None and given.lower() != there:
-                raise InvalidInput(f"nics[0]['{field}']: {given} cannot be found; the local cloud has {there} only.")
-        if nic.ip_address is not None and not self._addresses.covers(nic.ip_address):
-            raise InvalidInput(f"nics[0]['ip_address']: {nic.ip_address} is not in {self._settings.address_pool}.")
+        self._addresses.check_nic(nic)
 
     def update_access(self, instance_id: str, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
         """Keep for whom the port is open; as with `ensure_port` nothing enforces it. May run twice. Raises `NotFound`."""
         with self._verb(instance_id):
-            address = self._addresses.update_access(instance_id, access)
-            return _port(instance_id, address)
+            return port_info(instance_id, self._addresses.update_access(instance_id, access))
 
     def ensure_port(self, instance_id: str, nic: NicRequest, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
         """Reserve the instance's own loopback address, on which all of `tcp_ports` can be bound.
@@ -130,7 +123,7 @@ class LocalCloud:
         self.check_nic(nic)
         with self._verb(instance_id):
             address = self._addresses.ensure(instance_id, nic.ip_address, access, tcp_ports)
-            return _port(instance_id, address)
+            return port_info(instance_id, address)
 
     def ensure_server(self, spec: ServerSpec) -> ServerInfo:
         """Start the guest agent with its volume and port unless it is there; does not wait for it.
@@ -165,6 +158,7 @@ class LocalCloud:
         """Start a stopped server, or restart one whose agent is gone. Raises `NotFound`; `CloudError` when a port is taken."""
         with self._verb(instance_id):
             home = self._need_home(instance_id)
+            home.fence.unlink(missing_ok=True)
             home.stop_marker.unlink(missing_ok=True)
             self._launch(instance_id, home)
             return self._info(instance_id, home)
@@ -172,10 +166,15 @@ class LocalCloud:
     def stop_server(self, instance_id: str, *, timeout_s: float) -> None:
         """Stop a server cleanly: the agent, then the database server, which is killed after `timeout_s`; data stays.
 
-        Raises `NotFound`. May run twice.
+        Only `start_server` and its like start it again, not `start_all`. Raises `NotFound`. May run twice.
         """
+        self._stop_server(instance_id, timeout_s=timeout_s, fenced=True)
+
+    def _stop_server(self, instance_id: str, *, timeout_s: float, fenced: bool) -> None:
         with self._verb(instance_id):
             home = self._need_home(instance_id)
+            if fenced:
+                home.fence.touch(mode=0o644)
             self._stop(home, timeout_s)
             try:
                 self._volumes.detach(instance_id)
@@ -191,8 +190,7 @@ class LocalCloud:
         """Make the server's directory and its agent anew; its volume and port are kept. May run twice. Raises `CloudError`."""
         instance_id = spec.instance_id
         with self._verb(instance_id):
-            packages.check_image(spec.image_id)
-            packages.find_engine(self._settings.packages, spec.manager)
+            self._engines.find(spec.manager, spec.image_id)
             if self._volumes.find(instance_id) is None:
                 raise CloudError(f"Instance {instance_id} has no volume that could be kept.")
             home = self._home(instance_id)
@@ -288,12 +286,21 @@ class LocalCloud:
             return Processes(agent_pid=home.supervisor.agent_pid(), server_pid=home.supervisor.server_pid())
 
     def start_all(self) -> Mapping[str, TroveError]:
-        """Start every server; return the errors of those that could not be, by instance id."""
-        return self._for_all(self.start_server)
+        """Start every server but those that were stopped for themselves; return the errors of those that could not be, by id.
+
+        Such a one may be a source that was given up: another has taken its place.
+        """
+
+        def start(instance_id: str) -> None:
+            home = self._find_home(instance_id)
+            if home is None or not home.fence.exists():
+                self.start_server(instance_id)
+
+        return self._for_all(start)
 
     def stop_all(self, *, timeout_s: float = 60.0) -> Mapping[str, TroveError]:
         """Stop every server cleanly, several at once; return the errors of those that could not be, by instance id."""
-        return self._for_all(lambda instance_id: self.stop_server(instance_id, timeout_s=timeout_s))
+        return self._for_all(lambda instance_id: self._stop_server(instance_id, timeout_s=timeout_s, fenced=False))
 
     def destroy_all(self) -> Mapping[str, TroveError]:
         """Delete every server, volume, port and template; return the errors by instance id. Without errors nothing is left."""
@@ -313,14 +320,17 @@ class LocalCloud:
                 self._prepared = False
         return errors
 
-    def warm(self, manager: str) -> Path | None:
-        """Make the template of a datastore manager now, and return it; None when templates are off. Raises `CloudError`."""
+    def warm(self, manager: str, image_id: str | None = None) -> Path | None:
+        """Make the template of an image for a manager now, and return it; None when templates are off. Raises `CloudError`."""
         with translated():
             self._prepare()
-            program = packages.find_engine(self._settings.packages, manager)
-            if not self._settings.templates:
-                return None
-            return self._templates.ensure(manager, packages.engine_version(program))
+            return self._engines.warm(self._engines.find(manager, image_id))
+
+    def usable_images(self) -> tuple[Image, ...]:
+        """Return the images that servers can be made of here: those that are built, but none without bubblewrap."""
+        with translated():
+            self._prepare()
+            return self._engines.usable_images()
 
     def cool(self) -> None:
         """End the making of templates that somebody who was killed has left behind. May run twice. Raises `CloudError`."""
@@ -347,9 +357,8 @@ class LocalCloud:
         address = self._addresses.find(instance_id)
         if address is None:
             raise CloudError(f"Instance {instance_id} has no port; it must be ensured before the server.")
-        packages.check_image(spec.image_id)
-        packages.find_engine(self._settings.packages, spec.manager)
-        template = self._template(spec.manager)
+        engine = self._engines.find(spec.manager, spec.image_id)
+        template = self._engines.template(engine)
         if self._settings.as_root:
             self._users.ensure(instance_id)
         home = self._home(instance_id)
@@ -363,18 +372,13 @@ class LocalCloud:
             namespaces=self._namespaces or (),
             hide=(self._root, *self._settings.shared_paths),
             volume_gib=None if volume is None or unlimited else volume.size_gib,
+            image_id=engine.image_id,
+            root_dir=engine.root,
         )
         with self._capacity.room_for(spec.flavor, instead_of_mib=instead_of_mib):
             home.create(spec, placement)
+            self._engines.note_use(engine)
         return home
-
-    def _template(self, manager: str) -> Path | None:
-        """Return the template; without one a server still starts, only later, so a failure is told in the log."""
-        try:
-            return self.warm(manager)
-        except CloudError as error:
-            LOG.warning("going on without a template: %s", error)
-            return None
 
     def _launch(self, instance_id: str, home: ServerHome, *, new: bool = False) -> None:
         """Start the supervisor with everything below it unless it runs, and give it its volume.
@@ -406,13 +410,15 @@ class LocalCloud:
         """Prepare the start of a supervisor; the result is entered when it starts, and left when it has started."""
         record = home.record()
         assert record is not None
+        if record.get("root_dir"):
+            check_built(record["image_id"], Path(record["root_dir"]))
         home.make_run_directory()
         group = None
         if self._memory_groups is not None:
             group = self._memory_groups.ensure(instance_id, ram_mib=int(record["ram_mib"]))
         runtime = runtime_needs(self._settings)
-        template = () if record["template_dir"] is None else (Path(record["template_dir"]),)
-        shared = Needs(read=(*runtime.read, *template), reach=runtime.reach)
+        more = tuple(Path(record[name]) for name in ("template_dir", "root_dir") if record.get(name))
+        shared = Needs(read=(*runtime.read, *more), reach=runtime.reach)
         own = Needs(
             read=(home.path, home.config_files),
             reach=(self._volumes.home(instance_id),) if with_volume else (),  # in it, the data directory appears later
@@ -482,6 +488,7 @@ class LocalCloud:
             fault=fault,
             flavor_id=None if record is None else str(record["flavor_id"]),
             host=socket.gethostname(),
+            image_id=None if record is None else str(record.get("image_id", HOST_IMAGE)),
         )
 
     def _home(self, instance_id: str) -> ServerHome:
@@ -504,19 +511,7 @@ class LocalCloud:
     def _for_all(self, verb: Callable[[str], object], ids: Sequence[str] | None = None) -> Mapping[str, TroveError]:
         if ids is None:
             ids = [one for one in self.leftovers().servers if self.find_server(one) is not None]
-        errors: dict[str, TroveError] = {}
-
-        def guarded(instance_id: str) -> None:
-            try:
-                verb(instance_id)
-            except NotFound:
-                return
-            except TroveError as error:
-                errors[instance_id] = error
-
-        with ThreadPoolExecutor(max_workers=16) as pool:
-            list(pool.map(guarded, ids))
-        return errors
+        return for_each(ids, verb)
 
     @contextmanager
     def _verb(self, instance_id: str) -> Iterator[None]:
@@ -585,9 +580,3 @@ class LocalCloud:
             needs=runtime_needs(self._settings),
             uid=self._users.ensure_template_maker() if self._settings.as_root else None,
         )
-
-
-def _port(instance_id: str, address: str) -> PortInfo:
-    return PortInfo(
-        id=f"port-{instance_id}", instance_id=instance_id, addresses=(Address(address=address, network=NETWORK_ID),)
-    )

@@ -2,7 +2,8 @@
 
 `servers/<instance id>/` belongs to the cloud; only `state`, `log`, `config` and `run` in it belong to the instance's user, so
 a conquered agent cannot change what the cloud believes (`server.json`) or what it is told (`conf.d`). `server.json` is written
-last: without it the directory is a ruin that the next `ensure` clears. The file `stop` says that the server shall not run.
+last: without it the directory is a ruin that the next `ensure` clears. The file `stop` says that the server shall not run,
+`fence` that it shall not when all are started either.
 """
 
 import hashlib
@@ -46,6 +47,8 @@ class Placement:
     namespaces: tuple[str, ...]
     hide: tuple[Path, ...]
     volume_gib: int | None = None
+    image_id: str = "host"
+    root_dir: Path | None = None
 
 
 class ServerHome:
@@ -62,6 +65,7 @@ class ServerHome:
         self.run = run_directory(path)
         self.lock = path / "supervisor.lock"
         self.stop_marker = path / "stop"
+        self.fence = path / "fence"
         self.processes = ProcessSet(marker=path, uid=uid, paths=(data_dir, self.run, self.config))
         files = SupervisorFiles(lock=self.lock, stop=self.stop_marker, state=self.state, log=self.log / LOG_NAME)
         self.supervisor = Supervisor(files, self.processes, self.config_files)
@@ -90,6 +94,8 @@ class ServerHome:
             "flavor_id": spec.flavor.id,
             "ram_mib": spec.flavor.ram_mib,
             "template_dir": None if placement.template_dir is None else str(placement.template_dir),
+            "image_id": placement.image_id,
+            "root_dir": None if placement.root_dir is None else str(placement.root_dir),
         }
         write_record(self.path / "server.json", record)
 
@@ -173,6 +179,8 @@ class ServerHome:
         }
         if placement.template_dir is not None:
             values["template_dir"] = placement.template_dir
+        if placement.root_dir is not None:
+            values["root_dir"] = placement.root_dir
         if placement.namespaces:
             values["namespaces"] = ",".join(placement.namespaces)
         if placement.volume_gib is not None:

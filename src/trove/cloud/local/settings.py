@@ -15,7 +15,8 @@ from trove.core.flavors import Flavor
 class HostPackages:
     """What a datastore manager needs of the machine: a server program, and how to install it.
 
-    The first of `programs` that is found is asked for its version with `--version`; that names the template.
+    `programs` are names or paths, with `*` for any number in them. The first that is found is asked for its version with
+    `--version`; that names the template.
     """
 
     programs: tuple[str, ...]
@@ -26,6 +27,14 @@ DEFAULT_PACKAGES: Mapping[str, HostPackages] = {
     "mariadb": HostPackages(
         programs=("mariadbd", "mysqld"),
         install="apt-get install mariadb-server-core mariadb-client-core mariadb-backup zstd",
+    ),
+    "postgresql": HostPackages(
+        programs=("/usr/lib/postgresql/*/bin/postgres",),
+        install="apt-get install postgresql zstd",
+    ),
+    "redis": HostPackages(
+        programs=("redis-server",),
+        install="apt-get install redis-server redis-tools zstd",
     ),
 }
 
@@ -41,6 +50,7 @@ class LocalCloudSettings:
     `runtime_paths`: what else an agent must read; `shared_paths`: what else it must reach, such as the directory of the bus's
     socket, and the database server must not.
     `memory_overcommit`: how many times the machine's memory the flavors of all servers may add up to; 0 is no limit.
+    `images_dir`: where images are that were built; None is the place where `trove-local image build` puts them.
     `restart_delays_s`: pauses before an agent that died is started again; the last one repeats.
     """
 
@@ -59,6 +69,7 @@ class LocalCloudSettings:
     agent_settled_s: int = 10
     stop_timeout_s: float = 20.0
     memory_overcommit: float = 1.5
+    images_dir: Path | None = None
 
     def check(self) -> None:
         """Raise `InvalidInput` naming the setting that cannot work."""

@@ -33,27 +33,30 @@ class Templates:
         self._needs = needs
         self._uid = uid
 
-    def find(self, manager: str, version: str) -> Path | None:
+    def find(self, name: str) -> Path | None:
         """Return a template, or None."""
-        path = self._directory / f"{manager}-{version}"
+        path = self._directory / name
         return path if path.is_dir() else None
 
-    def ensure(self, manager: str, version: str) -> Path:
-        """Return a template, made now unless it is there; waits for another process that makes it. Raises `CloudError`."""
-        found = self.find(manager, version)
+    def ensure(self, name: str, manager: str, root: Path | None = None) -> Path:
+        """Return a template, made now unless it is there; waits for another process that makes it. Raises `CloudError`.
+
+        `root` is the image that the programs come from, None for this machine's own.
+        """
+        found = self.find(name)
         if found is not None:
             return found
         with locked(self._locks / "templates.lock", timeout_s=2 * MAKE_TIMEOUT_S):
-            found = self.find(manager, version)
+            found = self.find(name)
             if found is not None:
                 return found
             self._clean()
-            target = self._directory / f"{manager}-{version}"
+            target = self._directory / name
             try:
-                return self._make(manager, target)
+                return self._make(manager, root, target)
             except CloudError as error:
                 LOG.warning("the template is made once more: %s", error)
-                return self._make(manager, target)
+                return self._make(manager, root, target)
 
     def abandon(self) -> None:
         """Remove what is half made, and whatever still makes it; waits for a template that is being made in earnest."""
@@ -67,11 +70,13 @@ class Templates:
             for path in self._directory.iterdir():
                 remove_tree(path)
 
-    def _make(self, manager: str, target: Path) -> Path:
+    def _make(self, manager: str, root: Path | None, target: Path) -> Path:
         work = self._directory / f".{target.name}.{os.urandom(4).hex()}"
         make_directory(work, mode=0o700, owner=self._uid)
-        needs = Needs(read=self._needs.read, reach=self._needs.reach, write=(work,))
-        argv = (*launch_prefix(self._uid, needs), *self._command, "--make-template", str(work / "data"), "--manager", manager)
+        image = () if root is None else (root,)
+        needs = Needs(read=(*self._needs.read, *image), reach=self._needs.reach, write=(work,))
+        words = ("--make-template", str(work / "data"), "--manager", manager, *(() if root is None else ("--root", str(root))))
+        argv = (*launch_prefix(self._uid, needs), *self._command, *words)
         environ = {MARKER: str(self._directory), "HOME": str(work)}
         code, output = run(argv, timeout_s=MAKE_TIMEOUT_S, environ=environ)
         try:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from trove.cloud.local.packages import HOST_IMAGE
 from trove.cmd.local import console, external, fleet, processes, services, settings, statedb
 from trove.cmd.local.configure import configure
 from trove.cmd.local.layout import Layout, StackError
@@ -42,7 +43,7 @@ def up(layout: Layout, wanted: StackSettings, *, timeout_s: float) -> None:
             if remembered is None:
                 console.say(f"setting up {layout.root}")
             configure(layout, wanted)
-        offered = fleet.offers()
+        offered = fleet.offers(layout)
         statedb.prepare(layout, offered)
         try:
             _start(layout)
@@ -52,7 +53,8 @@ def up(layout: Layout, wanted: StackSettings, *, timeout_s: float) -> None:
                 _stop_running(layout)
             raise
         _start_instances(layout)
-        fleet.warm_up(layout, [offer.manager for offer in offered])
+        # Those of images are prepared by whoever builds one, or by a first instance: some take a while.
+        fleet.warm_up(layout, [offer for offer in offered if offer.image_id == HOST_IMAGE])
         console.say(f'up after {time.monotonic() - began:.1f} s: {wanted.url}  (clients: eval "$(trove-local env)")')
 
 
@@ -97,6 +99,11 @@ def _check_external(wanted: StackSettings, *, is_new: bool) -> None:
 
 def _running(layout: Layout) -> Sequence[Service]:
     return [service for service in services.read_services(layout) if services.running(layout, service)]
+
+
+def is_running(layout: Layout) -> bool:
+    """Tell whether some service of the stack runs."""
+    return bool(_running(layout))
 
 
 def _is_up(layout: Layout, name: str) -> bool:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from trove.cmd.local import accounts, console, verbs
 from trove.cmd.local.layout import StackError
@@ -41,6 +42,7 @@ examples:
   openstack database instance create orders --flavor 2 --size 1 --datastore mariadb \\
       --databases shop --users alice:secret
   trove-local logs -f orders
+  trove-local image build postgresql-17
   trove-local down
 """
 
@@ -64,6 +66,40 @@ LOGS = """\
 Shows the logs of all services, of one (bus, trove-api, trove-conductor, trove-taskmanager, trove-taskmanager-2 …, supervisor)
 or an instance."""
 RESET = "Stops everything and removes it: instances with their data, state database, keys, logs. There is no way back."
+IMAGE = """\
+Database servers run from this machine's own packages, or from images: read-only directories with one version of a server
+and all it needs, unpacked from Debian packages in some ten seconds each. That needs apt and its sources, no root.
+
+examples:
+  trove-local image list
+  trove-local image build mysql-9.7 valkey-8.1
+  openstack database instance create orders --flavor 2 --size 1 --datastore mysql --datastore-version 9.7
+  trove-local image remove mysql-9.7
+
+Images are in $TROVE_IMAGES, else /var/cache/trove/images for root, else ${XDG_CACHE_HOME:-~/.cache}/trove/images. Servers
+of images need bubblewrap.
+"""
+IMAGE_BUILD = """\
+Builds images that are not there yet.
+It fetches packages from the Debian suites of each, checks signatures, and unpacks them. A stack that is there offers their
+versions at once.
+
+examples:
+  trove-local image build mariadb-11.8
+  trove-local image build --all
+"""
+IMAGE_LIST = """\
+Lists the images that are built, and those that can be. With --json:
+  {"directory", "images": [{"name", "datastore", "built", "version", "bytes", "built_at", "suites"}]}
+"""
+IMAGE_REMOVE = """\
+Removes images that no instance of any stack uses; their versions are not offered any more.
+
+example:
+  trove-local image remove mysql-9.7
+"""
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,8 +125,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def add(name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
-        sub = subparsers.add_parser(
+    def add(
+        name: str, text: str, run: Callable[[argparse.Namespace], int], below: Subparsers = subparsers
+    ) -> argparse.ArgumentParser:
+        sub = below.add_parser(
             name,
             help=text.partition("\n")[0].partition(";")[0].partition(".")[0].rstrip(":"),
             description=text,
@@ -115,7 +153,26 @@ def build_parser() -> argparse.ArgumentParser:
     )
     reset = add("reset", RESET, verbs.reset)
     reset.add_argument("--yes", action="store_true", help="do not ask")
+    _image_verbs(subparsers, add)
     return parser
+
+
+def _image_verbs(subparsers: Subparsers, add: Callable[..., argparse.ArgumentParser]) -> None:
+    image = subparsers.add_parser(
+        "image",
+        help="Builds, lists and removes images of other versions of database servers",
+        description=IMAGE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    below = image.add_subparsers(metavar="COMMAND", required=True)
+    build = add("build", IMAGE_BUILD, verbs.image_build, below)
+    build.add_argument("names", nargs="*", metavar="NAME", help="image to build; `trove-local image list` shows them")
+    build.add_argument("--all", action="store_true", help="build all of them")
+    build.add_argument("--mirror", metavar="URL", help="mirror of Debian (default: the one of this machine's own apt sources)")
+    shown = add("list", IMAGE_LIST, verbs.image_list, below)
+    shown.add_argument("--json", action="store_true", help="print JSON")
+    remove = add("remove", IMAGE_REMOVE, verbs.image_remove, below)
+    remove.add_argument("names", nargs="+", metavar="NAME", help="image to remove")
 
 
 def _up_options(up: argparse.ArgumentParser) -> None:

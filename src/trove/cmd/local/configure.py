@@ -9,11 +9,14 @@ from importlib.resources import files
 from pathlib import Path
 
 from trove.bus import embedded
+from trove.cloud.local.images.catalogue import default_directory
 from trove.cmd.local import accounts
 from trove.cmd.local.layout import Layout, write_private
 from trove.cmd.local.ports import free_port, is_free
 from trove.cmd.local.services import API, BUS, CONDUCTOR, OBJECTSTORE, Service, taskmanagers, write_services
 from trove.cmd.local.settings import DATABASE, EMBEDDED, FILE, HOST, KEYSTONE, SQLITE, StackSettings
+
+DEFAULT_DATASTORE = "mariadb"
 
 Sections = Mapping[str, Mapping[str, object]]
 
@@ -108,7 +111,7 @@ def trove_conf(layout: Layout, settings: StackSettings, bus_url: str) -> Section
             "transport_url": bus_url,
             "cloud": "local",
             "region": settings.region,
-            "default_datastore": "mariadb",
+            "default_datastore": DEFAULT_DATASTORE,
             "report_interval": 2,
             "agent_heartbeat_expiry": 20,
         },
@@ -116,7 +119,7 @@ def trove_conf(layout: Layout, settings: StackSettings, bus_url: str) -> Section
         "secrets": {"key_file": layout.keys / "vault.key", "create_key_file": "true"},
         "basic_auth": {"user_file": layout.keys / "htpasswd", "roles_file": layout.keys / "roles.json"},
         "taskmanager": {"lock_url": lock_url(layout, settings)},
-        "local": {"state_dir": layout.cloud},
+        "local": {"state_dir": layout.cloud, "images_dir": default_directory()},
         "objectstore": {"driver": "file", "path": layout.objects, "endpoint": f"http://{HOST}:{port}", "bind_port": port},
     }
     if settings.auth == KEYSTONE:

@@ -12,10 +12,12 @@ from typing import TypeVar
 from oslo_config import cfg
 
 import trove
-from trove.cloud.local import DEFAULT_PACKAGES, LocalCloud, Processes, packages
-from trove.cmd import wiring
+from trove.cloud.local import DEFAULT_PACKAGES, LocalCloud, Processes
+from trove.cloud.local.engines import host_engine
+from trove.cloud.local.packages import HOST_IMAGE
+from trove.cmd import clouds
 from trove.cmd.local import console, processes, statedb
-from trove.cmd.local.configure import config_files
+from trove.cmd.local.configure import DEFAULT_DATASTORE, config_files
 from trove.cmd.local.layout import Layout, StackError
 from trove.cmd.local.statedb import Offer
 from trove.config import opts
@@ -48,34 +50,42 @@ def _cloud(files: Sequence[Path]) -> LocalCloud:
     words = [word for path in files for word in ("--config-file", str(path))]
     try:
         opts.load(conf, words, prog="trove-local", description="")
-        made = wiring.cloud(conf)
+        made = clouds.cloud(conf)
     except (SystemExit, TroveError) as error:
         raise StackError(f"the local cloud cannot be used: {error}") from error
     assert isinstance(made, LocalCloud)
     return made
 
 
-def offers() -> tuple[Offer, ...]:
-    """Return the datastores that this machine can run.
+def offers(layout: Layout) -> tuple[Offer, ...]:
+    """Return the datastores that this machine can run: from its own packages, and from the images that are built.
 
-    One that is not installed is offered too, with a word about what to install: its instances then tell the same.
+    The default datastore is offered also where it is not installed, with a word about what to install: its instances then tell
+    the same. Where both have a version, it comes from the packages.
     """
     found = []
     for manager in registry.managers():
-        spec = registry.spec(manager)
         try:
-            number = packages.engine_version(packages.find_engine(DEFAULT_PACKAGES, manager))
+            number = host_engine(DEFAULT_PACKAGES, manager).version
         except TroveError as error:
-            console.complain(f"warning: {error}")
-            found.append(Offer(manager=manager, version=spec.usable_versions[0], number=None))
+            if manager == DEFAULT_DATASTORE:
+                console.complain(f"warning: {error}")
+                found.append(Offer(manager=manager, version=registry.spec(manager).usable_versions[0], number=None))
             continue
-        short = re.match(r"\d+\.\d+", number)
-        version = short[0] if short else number
-        if not number.startswith(spec.usable_versions):
-            usable = ", ".join(spec.usable_versions)
-            console.complain(f"warning: {spec.title} {number} is installed here; Trove is made for {usable}")
-        found.append(Offer(manager=manager, version=version, number=number))
-    return tuple(found)
+        found.append(_offer(manager, number, HOST_IMAGE))
+    named = {(offer.manager, offer.version) for offer in found}
+    images = _asking(cloud(layout).usable_images)
+    more = [_offer(image.manager, image.version, image.name) for image in images if image.manager in registry.managers()]
+    return (*found, *(offer for offer in more if (offer.manager, offer.version) not in named))
+
+
+def _offer(manager: str, number: str, image_id: str) -> Offer:
+    spec = registry.spec(manager)
+    usable = next((each for each in spec.usable_versions if f"{number}.".startswith(f"{each}.")), None)
+    if usable is None:
+        console.complain(f"warning: {spec.title} {number} is here; Trove is made for {', '.join(spec.usable_versions)}")
+    short = re.match(r"\d+\.\d+", number)
+    return Offer(manager=manager, version=usable or (short[0] if short else number), number=number, image_id=image_id)
 
 
 def servers(layout: Layout) -> tuple[str, ...]:
@@ -106,10 +116,11 @@ def destroy_all(layout: Layout) -> list[str]:
         return [str(error)]
 
 
-def warm_up(layout: Layout, managers: Sequence[str]) -> None:
+def warm_up(layout: Layout, offered: Sequence[Offer]) -> None:
     """Begin to prepare the data directories that new instances copy, in the background; a first instance may overtake it."""
     stop_warming(layout)
-    argv = (sys.executable, "-m", "trove.cmd.local.fleet", str(layout.root), *managers)
+    words = (f"{offer.manager}@{offer.image_id}" for offer in offered)
+    argv = (sys.executable, "-m", "trove.cmd.local.fleet", str(layout.root), *words)
     with layout.log_of(_WARMER).open("ab") as log:
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True)
     identity = processes.identify(child.pid)
@@ -152,13 +163,14 @@ def _said(errors: Mapping[str, TroveError]) -> Mapping[str, str]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Prepare the templates of some managers for the stack in a directory: the process that `warm_up` starts."""
+    """Prepare templates, each named `manager@image`, for the stack in a directory: the process that `warm_up` starts."""
     layout = Layout(root=Path(argv[0]))
     # Agents may not write beside their own modules, and would compile them at each start.
     compileall.compile_dir(Path(trove.__file__).parent, quiet=2)
-    for manager in argv[1:]:
+    for word in argv[1:]:
+        manager, _, image_id = word.partition("@")
         try:
-            cloud(layout).warm(manager)
+            cloud(layout).warm(manager, image_id)
         except (TroveError, StackError) as error:
             console.complain(str(error))
             return 1

@@ -1,12 +1,14 @@
 """The state database as trove-local needs it: migrated, with the datastores of this machine on offer, and read for `status`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from trove.cloud.local.images.recipes import RECIPES
+from trove.cloud.local.packages import HOST_IMAGE
 from trove.cmd.local import settings
 from trove.cmd.local.configure import database_url
 from trove.cmd.local.layout import Layout, StackError
@@ -16,9 +18,6 @@ from trove.store import datastores, instances, schema
 from trove.store.session import Database, Tx
 from trove.store.tables import metadata
 from trove.store.vault import Vault
-
-HOST_IMAGE = "host"
-"""The local cloud's name for the packages of the machine itself."""
 
 
 @contextmanager
@@ -44,15 +43,17 @@ class Offer:
     manager: str
     version: str
     number: str | None
+    image_id: str = HOST_IMAGE
 
 
 def prepare(layout: Layout, offers: Sequence[Offer]) -> None:
-    """Bring the schema up to date and offer these datastores. May run twice."""
+    """Bring the schema up to date and offer these datastores, and none from an image that is gone. May run twice."""
     with opened(layout) as database:
         try:
             schema.upgrade(database)
             for offer in offers:
                 database.run(_offer, offer)
+            database.run(_retire, {offer.image_id for offer in offers})
         except (TroveError, SQLAlchemyError) as error:
             raise StackError(f"the state database cannot be used: {_reason(error)}") from error
 
@@ -65,16 +66,24 @@ def _reason(error: Exception) -> str:
 def _offer(tx: Tx, offer: Offer) -> None:
     number = offer.number or offer.version
     named = [each for each in datastores.put_datastore(tx, offer.manager).versions if each.name == offer.version]
-    ours = next((each for each in named if each.image_id == HOST_IMAGE), None)
+    ours = next((each for each in named if each.image_id == offer.image_id), None)
     if ours is not None and offer.number is None:
         number = ours.version
     elif ours is not None and number not in {each.version for each in named}:
         # The packages were upgraded since: it is the same version, its instances' too.
         datastores.renumber_version(tx, ours.id, number)
     offered = datastores.put_version(
-        tx, offer.manager, offer.version, manager=offer.manager, version=number, image_id=HOST_IMAGE
+        tx, offer.manager, offer.version, manager=offer.manager, version=number, image_id=offer.image_id
     )
-    datastores.put_datastore(tx, offer.manager, default_version=offered.id)
+    if offer.image_id == HOST_IMAGE or datastores.get(tx, offer.manager).default_version_id is None:
+        datastores.put_datastore(tx, offer.manager, default_version=offered.id)
+
+
+def _retire(tx: Tx, there: Collection[str]) -> None:
+    """Offer no version any more whose image was removed. Its backups and parameters stay, and it comes back with the image."""
+    for each in (version for datastore in datastores.all(tx) for version in datastore.versions):
+        if each.image_id in RECIPES and each.image_id not in there:
+            datastores.change_version(tx, each.id, {"active": False})
 
 
 def living(layout: Layout) -> tuple[Instance, ...]:

@@ -88,6 +88,27 @@ def logs(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def image_build(arguments: argparse.Namespace) -> int:
+    """Build images."""
+    from trove.cmd.local import images
+
+    return images.build(arguments)
+
+
+def image_list(arguments: argparse.Namespace) -> int:
+    """List images."""
+    from trove.cmd.local import images
+
+    return images.show(arguments)
+
+
+def image_remove(arguments: argparse.Namespace) -> int:
+    """Remove images."""
+    from trove.cmd.local import images
+
+    return images.remove(arguments)
+
+
 def _existing(arguments: argparse.Namespace) -> tuple[Layout, StackSettings]:
     layout = layout_at(arguments.state_dir)
     chosen = settings.load(layout)

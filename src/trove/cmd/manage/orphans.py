@@ -40,23 +40,23 @@ def _filters(command: argparse.ArgumentParser) -> None:
 
 def list_all(context: Context, arguments: argparse.Namespace) -> None:
     """List orphans."""
-    from trove.cmd import wiring
+    from trove.cmd import clouds
 
     found = _chosen(context, arguments)
-    cloud = wiring.cloud(context.conf) if found else None
+    cloud = clouds.cloud(context.conf) if found else None
     show_rows([_row(orphan, cloud) for orphan in found], COLUMNS, as_json=arguments.json)
 
 
 def clean(context: Context, arguments: argparse.Namespace) -> None:
     """Remove orphans; raise `CloudError` when some of them could not be removed."""
-    from trove.cmd import wiring
+    from trove.cmd import clouds, wiring
     from trove.operations.reconcile.removal import deeds, is_needed
 
     wanted = _chosen(context, arguments)
     if not wanted:
         say("There is nothing to remove.", as_json=arguments.json, removed=[], kept=[])
         return
-    cloud = wiring.cloud(context.conf)
+    cloud = clouds.cloud(context.conf)
     if not arguments.id:
         _refuse_strange_database(context, cloud)
     if not arguments.yes:

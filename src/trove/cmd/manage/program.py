@@ -9,7 +9,7 @@ from trove.cmd.manage.parts import Context
 from trove.core.errors import TroveError
 
 PROGRAM = "trove-manage"
-DESCRIPTION = "Manage Trove's state database, datastores, quotas, operations and orphans."
+DESCRIPTION = "Manage Trove's state database, datastores, quotas, operations, keys and orphans."
 EPILOG = """exit codes: 0 done; 1 refused or failed, with the reason on standard error; 2 wrong arguments or configuration;
 75 a part that is needed does not answer now, try again."""
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from trove.cmd.manage import datastores, operations, orphans, parameters, quotas, schema
+    from trove.cmd.manage import datastores, keys, operations, orphans, parameters, quotas, schema
 
     parser = argparse.ArgumentParser(prog=PROGRAM, description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=version("trove"))
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in (schema, datastores, parameters, quotas, operations, orphans):
+    for module in (schema, datastores, parameters, quotas, operations, orphans, keys):
         module.commands(parsers)
     return parser
 

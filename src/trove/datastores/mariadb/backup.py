@@ -12,7 +12,7 @@ from pathlib import Path
 from trove.core.errors import GuestError
 from trove.core.json import JSON
 from trove.datastores.contract import Command, Host
-from trove.datastores.mariadb.naming import ADMIN
+from trove.datastores.families.mysql.naming import ADMIN
 
 PACKAGE = "mariadb-backup"
 
@@ -31,13 +31,16 @@ class MariaDump:
 
     def positions(self) -> Mapping[str, JSON]:
         """Return the log sequence number at which the next incremental begins, and the last transaction (GTID), if any."""
-        checkpoints = self.notes / "xtrabackup_checkpoints"
-        found = _LSN.search(checkpoints.read_text()) if checkpoints.is_file() else None
+        found = _LSN.search(self._note("checkpoints"))
         if found is None:
             raise GuestError("mariadb-backup did not tell where the backup ends.")
-        info = self.notes / "xtrabackup_info"
-        gtid = _GTID.search(info.read_text(errors="replace")) if info.is_file() else None
+        gtid = _GTID.search(self._note("info"))
         return {"lsn": int(found.group(1)), "gtid": None if gtid is None else gtid.group(1)}
+
+    def _note(self, name: str) -> str:
+        """Return one of the notes, empty when there is none. Their names changed with version 11.1."""
+        paths = (self.notes / f"{prefix}_{name}" for prefix in ("mariadb_backup", "xtrabackup"))
+        return next((path.read_text(errors="replace") for path in paths if path.is_file()), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

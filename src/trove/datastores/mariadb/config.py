@@ -1,18 +1,12 @@
 """Renders MariaDB's configuration file for a flavor. Runs in the control plane."""
 
 import re
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING
-from zlib import crc32
+from functools import partial
 
-from trove.core.errors import InvalidInput
 from trove.datastores.contract import ConfigInputs
+from trove.datastores.families.mysql.rendering import buffer_pool_mib, render
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-_OPTION = re.compile(r"[a-z][a-z0-9_]*")
+_PACKAGE = "trove.datastores.mariadb"
 
 
 def render_config(inputs: ConfigInputs) -> str:
@@ -20,49 +14,22 @@ def render_config(inputs: ConfigInputs) -> str:
 
     Raises `InvalidInput` for an override that is no option or whose value has a line break.
     """
-    for name in inputs.overrides:
-        if not _OPTION.fullmatch(name):
-            raise InvalidInput(f"Configuration parameter '{name}' is not the name of an option.")
     ram = inputs.ram_mib
-    share = 0.3 if ram < 1024 else 0.5 if ram < 4096 else 0.65
-    buffer_pool = max(16, int(ram * share) // 8 * 8)
-    return _template().render(
-        instance_id=inputs.instance_id,
-        ram_mib=ram,
-        server_id=server_id(inputs.instance_id),
+    buffer_pool = buffer_pool_mib(ram)
+    return render(
+        _PACKAGE,
+        inputs,
         max_connections=min(4000, max(50, ram // 6)),
         table_open_cache=min(4000, max(200, ram)),
         tmp_table_mib=min(64, max(8, ram // 64)),
         aria_mib=min(128, max(8, ram // 64)),
         buffer_pool_mib=buffer_pool,
         redo_mib=min(128, max(8, buffer_pool // 4)),
-        overrides=inputs.overrides,
+        since=partial(_reaches, inputs.version),
     )
 
 
-def server_id(instance_id: str) -> int:
-    """Return a replication id for an instance: the same each time, never 0."""
-    return crc32(instance_id.encode()) or 1
-
-
-@cache
-def _template() -> "Template":
-    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415  the guest side must not load it
-
-    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701  no HTML
-    environment.filters["option"] = _option
-    return environment.from_string(files(__package__).joinpath("config.j2").read_text(encoding="utf-8"))
-
-
-def _option(value: object) -> str:
-    if isinstance(value, bool):
-        return "ON" if value else "OFF"
-    if isinstance(value, list | tuple):
-        value = ",".join(str(each) for each in value)
-    text = str(value)
-    if re.search(r"[\r\n\0]", text):
-        raise InvalidInput("Configuration values must not hold line breaks.")
-    if isinstance(value, int | float) or re.fullmatch(r"[\w.,:+%-]*", text):
-        return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def _reaches(version: str, wanted: str) -> bool:
+    """Tell whether a version number is `wanted` or a later one."""
+    ours, theirs = (tuple(int(part) for part in re.findall(r"\d+", each)) for each in (version, wanted))
+    return ours >= theirs

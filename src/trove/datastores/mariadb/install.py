@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from trove.core.errors import GuestError
 from trove.datastores.contract import Command, Host
+from trove.datastores.families.mysql.programs import program, run
 
 PACKAGE = "mariadb-server-core"
 
@@ -15,14 +15,6 @@ DELETE FROM mysql.global_priv WHERE User IN ('', 'root');
 DELETE FROM mysql.db;
 FLUSH PRIVILEGES;
 """
-
-
-def program(host: Host, *names: str) -> str:
-    """Return the path of a program of MariaDB; raises `GuestError` that says how to install it."""
-    found = host.find_program(*names)
-    if found is None:
-        raise GuestError(f"{names[0]} is not installed on this server: apt-get install {PACKAGE}")
-    return found
 
 
 def initialise(host: Host, target: Path) -> None:
@@ -41,21 +33,9 @@ def initialise(host: Host, target: Path) -> None:
     )
     if os.geteuid() == 0:
         common += ("--user=root",)
-    server = program(host, "mariadbd", "mysqld")
-    _run(
-        host,
-        program(host, "mariadb-install-db", "mysql_install_db"),
-        "--no-defaults",
-        *common,
-        "--auth-root-authentication-method=socket",
-        "--skip-test-db",
-    )
-    _run(host, server, "--no-defaults", *common, "--bootstrap", "--skip-networking", stdin=_SECURE)
-
-
-def _run(host: Host, *argv: str, stdin: bytes | None = None) -> None:
-    finished = host.run(Command(argv=argv, stdin=stdin, timeout_s=_INSTALL_TIMEOUT_S))
-    if finished.returncode:
-        words = (finished.stderr + finished.stdout).decode(errors="replace")
-        errors = [line for line in words.splitlines() if "ERROR" in line or "rror:" in line] or words.splitlines()
-        raise GuestError(f"{Path(argv[0]).name} failed: {' '.join(errors[:3])}")
+    server = program(host, PACKAGE, "mariadbd", "mysqld")
+    install = program(host, PACKAGE, "mariadb-install-db", "mysql_install_db")
+    first = (install, "--no-defaults", *common, "--auth-root-authentication-method=socket", "--skip-test-db")
+    run(host, Command(argv=first, timeout_s=_INSTALL_TIMEOUT_S))
+    second = (server, "--no-defaults", *common, "--bootstrap", "--skip-networking")
+    run(host, Command(argv=second, stdin=_SECURE, timeout_s=_INSTALL_TIMEOUT_S))

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from trove.core.logs import LogType
-from trove.datastores.contract import ConfigInputs, Facet, Spec
-from trove.datastores.mariadb import naming
+from trove.datastores.contract import ConfigInputs, Facet, ReplicaBuild, Spec
+from trove.datastores.mariadb.naming import NAMES
 
 if TYPE_CHECKING:
     from trove.core.parameters import Parameter
@@ -18,13 +18,13 @@ def _render_config(inputs: ConfigInputs) -> str:
 
 
 def _parameters(version: str) -> "tuple[Parameter, ...]":
-    from trove.datastores.mariadb.parameters import parameters  # noqa: PLC0415  nor the catalogue
+    from trove.datastores.families.mysql.catalogue import parameters  # noqa: PLC0415  nor the catalogue
 
-    return parameters(version)
+    return parameters("trove.datastores.mariadb", version)
 
 
 def _read_config(text: str) -> Mapping[str, str]:
-    from trove.datastores.mariadb.options import read_config  # noqa: PLC0415
+    from trove.datastores.families.mysql.options import read_config  # noqa: PLC0415
 
     return read_config(text)
 
@@ -35,13 +35,25 @@ SPEC = Spec(
     manager="mariadb",
     title="MariaDB",
     tcp_ports=(3306,),
-    facets=frozenset({Facet.DATABASES, Facet.USERS, Facet.ROOT, Facet.CONFIGURATION, Facet.LOGS, Facet.BACKUPS}),
+    facets=frozenset(
+        {
+            Facet.DATABASES,
+            Facet.USERS,
+            Facet.ROOT,
+            Facet.CONFIGURATION,
+            Facet.LOGS,
+            Facet.BACKUPS,
+            Facet.REPLICATION,
+            Facet.UPGRADES,
+        }
+    ),
+    replica_build=ReplicaBuild.BACKUP,
     root_name="root",
     default_password_length=36,
-    usable_versions=("10.11",),  # what the tests ran; others start with a warning
-    check_database=naming.check_database,
-    check_user=naming.check_user,
-    check_password=naming.check_password,
+    usable_versions=("10.11", "11.8"),  # what the tests ran; others start with a warning
+    check_database=NAMES.check_database,
+    check_user=NAMES.check_user,
+    check_password=NAMES.check_password,
     render_config=_render_config,
     parameters=_parameters,
     read_config=_read_config,

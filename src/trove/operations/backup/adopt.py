@@ -10,7 +10,7 @@ from trove.core.quotas import Resource
 from trove.core.units import GIB
 from trove.datastores import registry
 from trove.datastores.contract import Facet
-from trove.operations.backup import chain
+from trove.operations.backup import chain, keys
 from trove.operations.booking import quota_defaults
 from trove.operations.doors import Doors
 from trove.operations.notifications.lifecycle import notified
@@ -37,16 +37,18 @@ def start(doors: Doors, caller: Caller, request: AdoptBackup) -> Backup:
 
     Raises `InvalidInput` when it cannot be read, or was made by another project; `Unsupported`, `QuotaExceeded`, `Unavailable`.
     """
-    place = doors.objects.locate(request.location)
+    objects = doors.objects.of(caller.project_id)
+    place = objects.locate(request.location)
     if place is None:
         raise InvalidInput(f"{UNREADABLE}: it is not in the object store of this service.")
     try:
-        link = chain.read_link(doors.objects, *place)
+        link = chain.read_link(objects, *place)
     except (NotFound, InvalidInput) as error:
         raise InvalidInput(f"{UNREADABLE}: there is no backup.") from error
     if link.manifest.project_id != caller.project_id:
         # As if it were not there: whose it is, is nobody's business.
         raise InvalidInput(f"{UNREADABLE}: there is no backup.")
+    keys.need_key(doors, link.manifest)
     return doors.database.run(_book, doors, caller, request, link)
 
 

@@ -6,8 +6,8 @@ from urllib.parse import unquote, urlsplit
 
 from trove.core.backups import Backup, BackupType
 from trove.core.errors import Conflict, InvalidInput, NotFound
-from trove.core.manifests import MAX_BYTES, Manifest, manifest_name, prefix_of
-from trove.objectstore.contract import ObjectStore
+from trove.core.manifests import MAX_BYTES, Manifest, backup_of, manifest_name, prefix_of
+from trove.objectstore.contract import ObjectInfo, ObjectStore
 
 LONGEST = 1000
 
@@ -25,6 +25,11 @@ class Link:
     def prefix(self) -> str:
         """Return what the names of its objects begin with."""
         return prefix_of(self.manifest.backup_id)
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of its objects."""
+        return [self.name, *(segment.name for segment in self.manifest.segments)]
 
 
 def chain_of(objects: ObjectStore, backup: Backup) -> tuple[Link, ...]:
@@ -55,7 +60,8 @@ def place_of(backup: Backup) -> tuple[str, str] | None:
     if backup.type is not BackupType.IMPORTED:
         return backup.container, manifest_name(backup.id)
     # Where it was taken in from, by whatever name the store was reached then.
-    return backup.container, "/".join(unquote(urlsplit(backup.location or "").path).split("/")[-2:])
+    *_, folder, last = unquote(urlsplit(backup.location or "/").path).split("/")
+    return backup.container, manifest_name(last) if backup_of(prefix_of(last)) else f"{folder}/{last}"
 
 
 def read_link(objects: ObjectStore, container: str, name: str, *, digest: str | None = None) -> Link:
@@ -77,13 +83,26 @@ def read_link(objects: ObjectStore, container: str, name: str, *, digest: str | 
     return Link(container=container, name=name, digest=found, manifest=manifest)
 
 
-def check_segments(objects: ObjectStore, link: Link) -> None:
-    """Raise `NotFound`, or `Conflict`, unless all segments of a manifest are there in their sizes. Their bytes are not read."""
-    held = {info.name: info.size for info in objects.list(link.container, prefix=link.prefix)}
+def check_segments(objects: ObjectStore, link: Link) -> tuple[ObjectInfo, ...]:
+    """Return what the store knows of the segments of a manifest; their bytes are not read.
+
+    Raises `NotFound`, or `Conflict`, unless all are there in their sizes.
+    """
+    held = {info.name: info for info in objects.list(link.container, prefix=link.prefix)}
+    for segment in link.manifest.segments:
+        if segment.name.startswith(link.prefix) and segment.name not in held:
+            # Lists may be late.
+            held[segment.name] = _info(objects, link.container, segment.name)
     for segment in link.manifest.segments:
         if not segment.name.startswith(link.prefix):
             raise Conflict("The backup's manifest names objects that are not its own.")
-        if segment.name not in held:
-            raise NotFound(f"Object {segment.name} of the backup is missing in the object store.")
-        if held[segment.name] != segment.size:
-            raise Conflict(f"Object {segment.name} of the backup has {held[segment.name]} bytes, not {segment.size}.")
+        if held[segment.name].size != segment.size:
+            raise Conflict(f"Object {segment.name} of the backup has {held[segment.name].size} bytes, not {segment.size}.")
+    return tuple(held[segment.name] for segment in link.manifest.segments)
+
+
+def _info(objects: ObjectStore, container: str, name: str) -> ObjectInfo:
+    try:
+        return objects.info(container, name)
+    except NotFound:
+        raise NotFound(f"Object {name} of the backup is missing in the object store.") from None

@@ -1,23 +1,25 @@
 """Back an instance up: its guest streams the data into the object store with a ticket; the manifest is checked at the end."""
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from trove.core.backups import RUNNING, USABLE, Backup, BackupState, BackupType, NewBackup
 from trove.core.callers import Caller
-from trove.core.errors import GuestError, InvalidInput, NotFound, NotReady, TroveError, Unsupported
+from trove.core.errors import Conflict, GuestError, InvalidInput, NotFound, NotReady, TroveError, Unsupported
 from trove.core.ids import new_id
 from trove.core.instances import Instance
 from trove.core.json import JSON
-from trove.core.manifests import Parent, manifest_name, prefix_of
+from trove.core.manifests import Parent, manifest_name, prefix_of, segment_name
 from trove.core.quotas import Resource
 from trove.core.tickets import Verb
 from trove.core.transitions import Event
+from trove.core.units import GIB
 from trove.datastores import registry
 from trove.datastores.contract import Facet
 from trove.objectstore.names import check_container
-from trove.operations.backup import chain
+from trove.operations.backup import chain, keys
 from trove.operations.booking import book, commit_reserved, conclude, need_room, quota_defaults, release_reserved
 from trove.operations.doors import Doors
 from trove.operations.guest_jobs import forget_job, run_job, stop_job
@@ -28,6 +30,9 @@ from trove.store import backup_strategies, backups, instances, operations, quota
 from trove.store.session import Tx
 
 KIND = "backup.create"
+WAITING_FOR = "the guest agent to back the database up"
+MORE_NAMES, SPARE_NAMES, MOST_NAMES = 1.25, 64, 50_000
+UNKNOWN_VOLUME_GIB = 100
 SWIFT = "swift"
 """What clients call whichever object store the service has."""
 
@@ -76,7 +81,7 @@ def flow(work: Work) -> Any:
     """Return the flow of a backup."""
     return line(
         work,
-        step(work, take_backup, waiting_for="the guest agent to back the database up", undo=drop_objects),
+        step(work, take_backup, waiting_for=WAITING_FOR, undo=drop_objects),
         step(work, check_objects, waiting_for="the object store to show the whole backup"),
     )
 
@@ -101,11 +106,13 @@ def take_backup(work: Work) -> None:
         instance = instances.get(tx, work.operation.resource_id)
         backup = _running(tx, work)
     _show(work, BackupState.BUILDING)
-    result = run_job(work, "backup", _job(work, instance, backup), waiting_for="the guest agent to back the database up")
+    stall_s = work.doors.settings.backups.stall_timeout_s
+    result = run_job(work, "backup", backup_job(work, instance, backup), waiting_for=WAITING_FOR, stall_s=stall_s)
     size, checksum = result.get("data_bytes"), result.get("checksum")
     if not isinstance(size, int) or not isinstance(checksum, str):
         raise GuestError("The guest agent reported a backup in a form that is not understood.")
-    location = work.doors.objects.url(str(backup.container), manifest_name(backup.id))
+    objects = work.doors.objects.of(backup.project_id)
+    location = objects.url(str(backup.container), manifest_name(backup.id))
     _show(work, BackupState.SAVING, location=location, checksum=checksum, size_bytes=max(0, size))
     forget_job(work)
 
@@ -114,12 +121,14 @@ def check_objects(work: Work) -> None:
     """See with our own eyes that the manifest and all that it names are in the object store."""
     with work.doors.database.reading() as tx:
         backup = _running(tx, work)
+    objects = work.doors.objects.of(backup.project_id)
     # First, so that what was looked at stays as it is: a stolen guest still has the ticket.
-    work.doors.objects.seal(str(backup.container), prefix_of(backup.id))
+    objects.seal(str(backup.container), prefix_of(backup.id))
     try:
-        chain.check_segments(work.doors.objects, chain.chain_of(work.doors.objects, backup)[-1])
-    except (NotFound, InvalidInput) as error:
+        parts = chain.check_segments(objects, chain.chain_of(objects, backup)[-1])
+    except (NotFound, InvalidInput, Conflict) as error:
         raise GuestError(f"The backup is not whole. {error.message}") from error
+    objects.publish(str(backup.container), backup.id, parts)
 
 
 def drop_objects(work: Work) -> None:
@@ -127,7 +136,7 @@ def drop_objects(work: Work) -> None:
     with work.doors.database.reading() as tx:
         backup = backups.get(tx, backup_id(work)) if backups.exists(tx, backup_id(work)) else None
     if backup is not None and backup.container is not None:
-        work.doors.objects.seal(backup.container, prefix_of(backup.id))
+        work.doors.objects.of(backup.project_id).seal(backup.container, prefix_of(backup.id))
     stop_job(work)
     if backup is not None and backup.container is not None:
         remove_objects(work, backup.container, backup.id)
@@ -135,10 +144,9 @@ def drop_objects(work: Work) -> None:
 
 def remove_objects(work: Work, container: str, owner_id: str) -> None:
     """Delete all objects of a backup, the manifest first: without it there is no backup any more. May run twice."""
-    objects = work.doors.objects
+    objects = work.doors.objects.of(work.operation.project_id)
     objects.delete(container, manifest_name(owner_id))
-    for info in objects.list(container, prefix=prefix_of(owner_id)):
-        objects.delete(container, info.name)
+    objects.clear(container, prefix_of(owner_id))
 
 
 def backup_id(work: Work) -> str:
@@ -155,9 +163,22 @@ def _book(tx: Tx, doors: Doors, caller: Caller, request: CreateBackup) -> tuple[
     reserved = {Resource.BACKUPS: 1}
     quotas.reserve(tx, instance.project_id, reserved, quota_defaults(doors.settings.limits))
     instances.apply(tx, instance.id, Event.BACKUP_ACCEPTED)
+    backup = new_backup(tx, doors, instance, request, parent)
+    args: dict[str, JSON] = {
+        "backup_id": backup.id,
+        "name": backup.name,
+        "description": backup.description,
+        "parent_id": backup.parent_id,
+        "incremental": parent is not None,
+    }
+    return backup, book(tx, caller, instance, KIND, timeout_s=doors.settings.backups.timeout_s, args=args, reserved=reserved).id
+
+
+def new_backup(tx: Tx, doors: Doors, instance: Instance, request: CreateBackup, parent: Backup | None = None) -> Backup:
+    """Store the row of a backup that an operation on the instance, with its id as `backup_id`, is to make."""
     settings = doors.settings.backups
     container = request.container or backup_strategies.container(tx, instance.project_id, instance.id) or settings.container
-    backup = backups.insert(
+    return backups.insert(
         tx,
         NewBackup(
             id=new_id(),
@@ -172,17 +193,13 @@ def _book(tx: Tx, doors: Doors, caller: Caller, request: CreateBackup) -> tuple[
             container=container,
         ),
     )
-    args: dict[str, JSON] = {
-        "backup_id": backup.id,
-        "name": backup.name,
-        "description": backup.description,
-        "parent_id": backup.parent_id,
-        "incremental": parent is not None,
-    }
-    return backup, book(tx, caller, instance, KIND, timeout_s=settings.timeout_s, args=args, reserved=reserved).id
 
 
 def _parent(tx: Tx, caller: Caller, instance: Instance, request: CreateBackup) -> Backup | None:
+    spec = registry.spec(instance.datastore_version.manager)
+    if not spec.incremental_backups and (request.incremental or request.parent_id is not None):
+        field = "incremental" if request.parent_id is None else "parent_id"
+        raise InvalidInput(f"{field}: {spec.title} has full backups only.")
     if request.parent_id is None:
         return backups.newest_completed(tx, instance.id) if request.incremental else None
     visible = None if caller.is_admin else caller.project_id
@@ -201,10 +218,10 @@ def shown(backup: Backup) -> str:
     return "being deleted" if backup.deleting else backup.state.value
 
 
-def _job(work: Work, instance: Instance, backup: Backup) -> dict[str, JSON]:
+def backup_job(work: Work, instance: Instance, backup: Backup) -> dict[str, JSON]:
     """Return the arguments of the guest's job, which are sealed on their way: the ticket is a secret."""
-    objects, version = work.doors.objects, instance.datastore_version
-    container = str(backup.container)
+    objects, version = work.doors.objects.of(backup.project_id), instance.datastore_version
+    container, settings = str(backup.container), work.doors.settings.backups
     parent = None
     if backup.parent_id is not None:
         with work.doors.database.reading() as tx:
@@ -213,16 +230,32 @@ def _job(work: Work, instance: Instance, backup: Backup) -> dict[str, JSON]:
         parent = {"container": built_on.container, "name": built_on.name, "digest": built_on.digest}
         parent["positions"] = dict(link.manifest.positions)  # type: ignore[assignment]
     expires = work.operation.deadline + timedelta(seconds=work.doors.settings.revert_timeout_s)
+    names = (
+        _names(backup.id, instance.volume.size_gib if instance.volume else None, settings.segment_bytes)
+        if objects.needs_names
+        else None
+    )
     return {
         "backup_id": backup.id,
         "project_id": backup.project_id,
         "manager": version.manager,
         "datastore": version.datastore_name,
         "datastore_version": version.version,
-        "segment_bytes": work.doors.settings.backups.segment_bytes,
+        "segment_bytes": settings.segment_bytes,
         "parent": parent,
-        "ticket": objects.ticket(container, prefix_of(backup.id), Verb.PUT, expires=expires).to_json(),
+        "encryption": keys.for_backup(work, backup) if settings.encrypted else None,
+        "ticket": objects.ticket(container, prefix_of(backup.id), Verb.PUT, expires=expires, names=names).to_json(),
     }
+
+
+def _names(backup_id: str, volume_gib: int | None, segment_bytes: int) -> list[str]:
+    """Return the names that the guest may use for a backup of so much data at most.
+
+    A name that it used before it died is of no use to it again where a ticket does not replace what is there.
+    """
+    most = (volume_gib or UNKNOWN_VOLUME_GIB) * GIB
+    count = min(MOST_NAMES, SPARE_NAMES + math.ceil(MORE_NAMES * most / segment_bytes))
+    return [manifest_name(backup_id), *(segment_name(backup_id, number) for number in range(count))]
 
 
 def _running(tx: Tx, work: Work) -> Backup:

@@ -13,7 +13,7 @@ from trove.core.tickets import Verb
 from trove.core.units import GIB
 from trove.datastores import registry
 from trove.datastores.contract import Facet
-from trove.operations.backup import chain
+from trove.operations.backup import chain, keys
 from trove.operations.doors import Doors
 from trove.operations.work import Work
 from trove.store import backups
@@ -46,8 +46,9 @@ def check_restorable(doors: Doors, backup: Backup, version: DatastoreVersion, si
     needed = backup.size_bytes or 0
     if size_gib is not None and needed > size_gib * GIB:
         raise Forbidden(f"Backup {backup.id} holds {needed / GIB:.2f} GiB, which a volume of {size_gib} GiB cannot hold.")
-    for link in chain.chain_of(doors.objects, backup):
-        chain.check_segments(doors.objects, link)
+    objects = doors.objects.of(backup.project_id)
+    for link in chain.chain_of(objects, backup):
+        chain.check_segments(objects, link)
     ours = backup.datastore_version
     if ours is None or ours.datastore_name != version.datastore_name:
         theirs = "a datastore that is no longer on offer" if ours is None else ours.datastore_name
@@ -68,14 +69,20 @@ def restore_job(work: Work) -> Mapping[str, JSON] | None:
         return None
     with work.doors.database.reading() as tx:
         backup = backups.get(tx, str(backup_id))
-    objects = work.doors.objects
+    return restore_args(work, backup)
+
+
+def restore_args(work: Work, backup: Backup) -> Mapping[str, JSON]:
+    """Return what a guest is told of a backup that it is to restore, tickets among it."""
+    objects = work.doors.objects.of(backup.project_id)
     expires = work.operation.deadline + timedelta(seconds=work.doors.settings.revert_timeout_s)
     return {
         "chain": [
             {
                 "manifest": link.name,
                 "digest": link.digest,
-                "ticket": objects.ticket(link.container, link.prefix, Verb.GET, expires=expires).to_json(),
+                "data_key": keys.of_link(work, backup.project_id, link),
+                "ticket": objects.ticket(link.container, link.prefix, Verb.GET, expires=expires, names=link.names).to_json(),
             }
             for link in chain.chain_of(objects, backup)
         ]

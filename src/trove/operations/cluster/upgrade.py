@@ -1,10 +1,11 @@
 """Bring a cluster to another version of its datastore, one member after the other."""
 
+from contextlib import suppress
 from typing import Any
 
 from trove.core.callers import Caller
 from trove.core.clusters import Cluster, ClusterEvent, ClusterVerb
-from trove.core.errors import TroveError, Unsupported
+from trove.core.errors import NotFound, NotReady, TroveError, Unsupported
 from trove.core.json import JSON
 from trove.core.status import Task
 from trove.core.transitions import Event
@@ -13,21 +14,23 @@ from trove.operations.booking import need_room
 from trove.operations.cluster.members import (
     MEMBERS,
     Turn,
-    all_members,
+    as_member,
     begin_turn,
     book_cluster,
     cluster_of,
     conclude,
     end_turn,
-    fail_turns,
+    member_ids,
     need_verb,
     take,
     turn_steps,
 )
 from trove.operations.doors import Doors
+from trove.operations.instance import version_steps
 from trove.operations.instance.restart import ensure_running
-from trove.operations.instance.upgrade import CHECKING, VERSION, check_database, upgrade_database, wanted_version
-from trove.operations.steps import line
+from trove.operations.instance.upgrade import end_of, need_fitting_group, need_image, wanted_version
+from trove.operations.instance.version_steps import OLD_VERSION, VERSION
+from trove.operations.steps import Deed, line, step
 from trove.operations.work import Work
 from trove.store import clusters, instances
 from trove.store.session import Tx
@@ -43,18 +46,24 @@ def start(doors: Doors, caller: Caller, cluster_id: str, version: str) -> Cluste
     `Unsupported` where the engine has no upgrades, `NotReady` naming the task of the cluster or the member that is not idle,
     `Overloaded`.
     """
+    with doors.database.reading() as tx:
+        found = cluster_of(tx, caller, cluster_id)
+        need_verb(found, ClusterVerb.UPGRADE)
+        need_image(doors, wanted_version(tx, found.datastore_version, version))
     cluster, operation_id = doors.database.run(_book, doors, caller, cluster_id, version)
     doors.announcer.announce(operation_id)
     return cluster
 
 
 def flow(work: Work) -> Any:
-    """Return the flow: every member is asked first what may stand in the way, then one after the other is upgraded."""
-    return line(
-        work,
-        *turn_steps(work, check_member, waiting_for=CHECKING),
-        *turn_steps(work, upgrade_member, waiting_for="the guest agent to upgrade the database"),
-    )
+    """Return the flow: every member is asked first what may stand in the way, then one after the other is upgraded.
+
+    A member that fails gets its old version back. Those before it have the new one, and keep it.
+    """
+    steps = list(turn_steps(work, check_member, waiting_for=version_steps.CHECKING))
+    for number, member_id in enumerate(member_ids(work), start=1):
+        steps += _steps_of(as_member(work, member_id), number)
+    return line(work, *steps)
 
 
 def succeed(tx: Tx, work: Work) -> None:
@@ -66,27 +75,45 @@ def succeed(tx: Tx, work: Work) -> None:
 
 
 def fail(tx: Tx, work: Work, error: TroveError) -> None:
-    """Let go of the cluster with its old version. The member whose turn it was shows ERROR: its data may be of either."""
+    """Let go of the cluster with its old version, and of the member whose turn it was with the one that serves, if any does."""
     conclude(tx, work, ClusterEvent.ENDED, error)
-    fail_turns(tx, work, TURN, error)
+    for member_id in member_ids(work):
+        with suppress(NotReady, NotFound):
+            if instances.get(tx, member_id).task is TURN.task:
+                event, fault = end_of(tx, as_member(work, member_id), error)
+                instances.apply_to_member(tx, member_id, event, fence=work.fence)
+                instances.record_fault(tx, member_id, fault, f"Operation {work.operation.id}", fence=work.fence)
 
 
 def check_member(work: Work) -> None:
     """Have one member find out, without changing anything, whether it can be upgraded."""
     ensure_running(work)
-    check_database(work)
+    version_steps.check_database(work)
 
 
-def upgrade_member(work: Work) -> None:
-    """Upgrade one member, wait until it serves, and show its version."""
+def begin_member(work: Work) -> None:
+    """Show that it is the turn of one member."""
     begin_turn(work, TURN)
-    upgrade_database(work)
-    work.doors.database.run(_upgraded, work)
 
 
-def _upgraded(tx: Tx, work: Work) -> None:
-    instances.record_version(tx, work.operation.resource_id, str(work.operation.args[VERSION]), fence=work.fence)
-    end_turn(tx, work, TURN)
+def end_member(work: Work) -> None:
+    """Show that one member is done."""
+    work.doors.database.run(end_turn, work, TURN)
+
+
+def _steps_of(member: Work, number: int) -> list[Any]:
+    table: tuple[tuple[Deed, str, Deed | None], ...] = (
+        (begin_member, "the turn of the member", None),
+        (version_steps.stop_database, version_steps.STOPPING, version_steps.serve_again),
+        (version_steps.rebuild_server, version_steps.REBUILDING, version_steps.restore_server),
+        (version_steps.upgrade_database, version_steps.UPGRADING, None),
+        (version_steps.record_upgrade, version_steps.RECORDING, None),
+        (version_steps.clear_up, version_steps.CLEARING, None),
+        (end_member, "the turn of the next member", None),
+    )
+    return [
+        step(member, do, waiting_for=waiting_for, undo=undo, name=f"{do.__name__}_{number}") for do, waiting_for, undo in table
+    ]
 
 
 def _book(tx: Tx, doors: Doors, caller: Caller, cluster_id: str, wanted: str) -> tuple[Cluster, str]:
@@ -97,7 +124,13 @@ def _book(tx: Tx, doors: Doors, caller: Caller, cluster_id: str, wanted: str) ->
     if Facet.UPGRADES not in spec.facets:
         raise Unsupported(f"upgrade: a cluster of {spec.title} cannot be upgraded to another version here.")
     owed = take(tx, cluster, ClusterEvent.UPGRADE_ACCEPTED)
-    args: dict[str, JSON] = {**owed, MEMBERS: all_members(cluster), VERSION: version.id}
+    members: list[JSON] = []
+    for each in cluster.members:
+        member = instances.get(tx, each.id)
+        need_fitting_group(tx, member, version)
+        # After an upgrade that broke off some members are ahead of their cluster.
+        members.append({"id": each.id, OLD_VERSION: member.datastore_version.id})
+    args: dict[str, JSON] = {**owed, MEMBERS: members, VERSION: version.id}
     timeout_s = len(cluster.members) * doors.settings.build_timeout_s
     operation = book_cluster(tx, caller, cluster, KIND, timeout_s=timeout_s, args=args)
     return clusters.get(tx, cluster.id), operation.id

@@ -121,14 +121,7 @@ def flow(work: Work) -> Any:
 def _database_steps(work: Work) -> list[Any]:
     if replica_building.REPLICA_OF not in work.operation.args:
         return [step(work, prepare_database, waiting_for="the guest agent to prepare the database"), *_module_steps(work)]
-    snapshot = step(
-        work,
-        replica_building.snapshot_source,
-        waiting_for=replica_building.SNAPSHOT,
-        undo=replica_building.release_snapshot,
-    )
-    built = step(work, replica_building.prepare_replica, waiting_for="the guest agent to build the replica")
-    return [snapshot, built, *_module_steps(work)]
+    return [*replica_building.steps(work), *_module_steps(work)]
 
 
 def _module_steps(work: Work) -> list[Any]:
@@ -203,8 +196,11 @@ def ensure_server(work: Work) -> None:
         instances.record_server(tx, instance.id, fence=work.fence, server_id=server.id)
 
 
-def server_spec(work: Work, instance: Instance, key: bytes) -> ServerSpec:
-    """Let the guest onto the bus, and return what to boot, with all that its agent needs to know. May run twice."""
+def server_spec(work: Work, instance: Instance, key: bytes, *, may_begin: bool = True) -> ServerSpec:
+    """Let the guest onto the bus, and return what to boot, with all that its agent needs to know. May run twice.
+
+    `may_begin` lets the agent set up its database server before it is spoken to.
+    """
     doors, version = work.doors, instance.datastore_version
     credential = doors.admission.admit(instance.id)
     zone = work.operation.args.get("availability_zone")
@@ -225,7 +221,7 @@ def server_spec(work: Work, instance: Instance, key: bytes) -> ServerSpec:
             key,
             credential,
             report_interval_s=doors.settings.heartbeat_interval_s,
-            first_config=None if _BEGUN_ELSEWHERE & work.operation.args.keys() else _config(work, instance),
+            first_config=_config(work, instance) if may_begin and not _BEGUN_ELSEWHERE & work.operation.args.keys() else None,
         ),
     )
 

@@ -4,10 +4,11 @@ from typing import Any
 
 from trove.core.callers import Caller
 from trove.core.errors import Forbidden, NotFound, TroveError
+from trove.core.json import JSON
 from trove.core.transitions import Event
 from trove.operations.booking import book, cancel_unfinished, conclude, reserved_by_others
 from trove.operations.doors import Doors
-from trove.operations.instance import eject
+from trove.operations.instance import eject, replica_snapshot
 from trove.operations.instance.replica_building import clean_up_source
 from trove.operations.instance.replica_set import SOURCE
 from trove.operations.sight import instance_of, need_no_cluster
@@ -17,6 +18,8 @@ from trove.store import guests, instances, operations, quotas
 from trove.store.session import Tx
 
 KIND = "instance.delete"
+SNAPSHOTS = "snapshots"
+"""Argument of a deletion: where backups may be left from which a replica was built."""
 
 
 def start(doors: Doors, caller: Caller, instance_id: str) -> None:
@@ -38,7 +41,9 @@ def _book(tx: Tx, doors: Doors, caller: Caller, instance_id: str) -> str:
     instances.apply(tx, instance.id, Event.DELETE_ACCEPTED)
     instances.set_configuration(tx, instance.id, None)
     cancel_unfinished(tx, instance.id, but=KIND)
-    args = {} if instance.replica_of is None else {SOURCE: instance.replica_of}
+    args: dict[str, JSON] = {} if instance.replica_of is None else {SOURCE: instance.replica_of}
+    if places := replica_snapshot.left_behind(tx, instance.id):
+        args[SNAPSHOTS] = places
     return book(tx, caller, instance, KIND, timeout_s=doors.settings.delete_timeout_s, args=args).id
 
 
@@ -52,6 +57,8 @@ def _need_not_ejected_now(tx: Tx, instance_id: str) -> None:
 def flow(work: Work) -> Any:
     """Return the flow that frees everything. Each step is content with what is gone already."""
     leaving = [step(work, leave_source, waiting_for="the source to be told")] if SOURCE in work.operation.args else []
+    if SNAPSHOTS in work.operation.args:
+        leaving.append(step(work, remove_snapshots, waiting_for="the object store to delete what it was built from"))
     return line(
         work,
         *leaving,
@@ -88,6 +95,11 @@ def fail(tx: Tx, work: Work, error: TroveError) -> None:
 def leave_source(work: Work) -> None:
     """Tell the source of a replica that it follows no more. Nobody waits for it."""
     clean_up_source(work, str(work.operation.args[SOURCE]), tag="forget")
+
+
+def remove_snapshots(work: Work) -> None:
+    """Remove what may be left of the backups from which a replica was built."""
+    replica_snapshot.remove_left_behind(work, work.operation.args[SNAPSHOTS])
 
 
 def remove_server(work: Work) -> None:

@@ -1,6 +1,7 @@
 """Make the server of an instance anew from an image; its volume with the data, its address and its size are kept.
 
-Where a new server cannot be made the instance shows ERROR: its data are on the volume still, and it can be rebuilt again.
+Where a new server cannot be made the instance shows ERROR: its data are on the volume still, and it can be rebuilt again. A
+replica starts nothing by itself: it is told anew whom to follow, so that it never takes writes.
 """
 
 from dataclasses import replace
@@ -8,10 +9,14 @@ from typing import Any
 
 from trove.core.callers import Caller
 from trove.core.errors import InvalidInput, NotFound, TroveError
+from trove.core.json import JSON
 from trove.core.transitions import Event
 from trove.operations.booking import book, conclude, need_room
 from trove.operations.doors import Doors
+from trove.operations.instance import rejoin
 from trove.operations.instance.create import prepare_database, server_spec
+from trove.operations.instance.replica_building import REPLICA_OF
+from trove.operations.instance.replica_verbs import FOLLOWING, OPENING, new_accounts
 from trove.operations.module.applying import WAITING_FOR, apply_modules_again
 from trove.operations.sight import instance_of
 from trove.operations.steps import line, step
@@ -43,16 +48,25 @@ def _book(tx: Tx, doors: Doors, caller: Caller, instance_id: str, image_id: str)
     if instance.volume is None or instance.volume.volume_id is None:
         raise InvalidInput(f"Instance {instance.id} has no volume: its data would be lost with its server.")
     instances.apply(tx, instance.id, Event.REBUILD_ACCEPTED)
-    return book(tx, caller, instance, KIND, timeout_s=doors.settings.build_timeout_s, args={"image_id": image_id}).id
+    args: dict[str, JSON] = {"image_id": image_id}
+    secrets: dict[str, JSON] = {}
+    if instance.replica_of is not None:
+        args[REPLICA_OF], secrets = instance.replica_of, new_accounts([instance.id])
+    return book(tx, caller, instance, KIND, timeout_s=doors.settings.build_timeout_s, args=args, secrets=secrets).id
 
 
 def flow(work: Work) -> Any:
     """Return the flow of a rebuild."""
+    server = step(work, rebuild_server, waiting_for="the server to be rebuilt")
+    modules = step(work, apply_modules_again, waiting_for=WAITING_FOR)
+    if REPLICA_OF in work.operation.args:
+        let_in = step(work, rejoin.let_in_at_source, waiting_for=OPENING)
+        return line(work, let_in, server, step(work, rejoin.follow_source, waiting_for=FOLLOWING), modules)
     return line(
         work,
-        step(work, rebuild_server, waiting_for="the server to be rebuilt"),
+        server,
         step(work, prepare_database, waiting_for="the guest agent to prepare the database"),
-        step(work, apply_modules_again, waiting_for=WAITING_FOR),
+        modules,
     )
 
 

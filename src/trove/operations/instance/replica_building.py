@@ -6,14 +6,25 @@ from typing import Any
 from trove.core.errors import TroveError, Unavailable
 from trove.core.replication import Account, Source, account_name
 from trove.operations.guest_jobs import Errand, await_serving, cast_job, forget_job, run_job
-from trove.operations.instance import replica_verbs
+from trove.operations.instance import replica_snapshot, replica_verbs
 from trove.operations.rendering import config_of
+from trove.operations.steps import step
 from trove.operations.work import Work
 from trove.store import instances
 
 SNAPSHOT = replica_verbs.SNAPSHOT
 REPLICA_OF = "replica_of"
 """Argument of a creation: the id of the instance whose replica is built."""
+
+
+def steps(work: Work) -> list[Any]:
+    """Return the steps from the snapshot of the source to the replica that serves."""
+    snapshot = step(work, snapshot_source, waiting_for=SNAPSHOT, undo=release_snapshot)
+    built = step(work, prepare_replica, waiting_for="the guest agent to build the replica")
+    if not replica_snapshot.needs_backup(work):
+        return [snapshot, built]
+    backed_up = step(work, back_source_up, waiting_for=replica_snapshot.BACKING_UP, undo=give_backup_up)
+    return [snapshot, backed_up, built, step(work, remove_backup, waiting_for="the object store to delete the snapshot")]
 
 
 def snapshot_source(work: Work) -> None:
@@ -26,6 +37,21 @@ def release_snapshot(work: Work) -> None:
     clean_up_source(work, _source_id(work), tag="release")
 
 
+def back_source_up(work: Work) -> None:
+    """Have the source make a backup of itself for the replica."""
+    replica_snapshot.back_up(work, _source_id(work))
+
+
+def give_backup_up(work: Work) -> None:
+    """Remove what the source has stored for the replica so far."""
+    replica_snapshot.give_up(work, _source_id(work))
+
+
+def remove_backup(work: Work) -> None:
+    """Remove the backup for the replica, which has all that it held."""
+    replica_snapshot.remove(work)
+
+
 def prepare_replica(work: Work) -> None:
     """Have the guest agent build the database server from the snapshot and follow the source, and wait until it serves."""
     source_id = _source_id(work)
@@ -35,6 +61,8 @@ def prepare_replica(work: Work) -> None:
         config = config_of(tx, replica, ram_mib=work.doors.cloud.flavor(replica.flavor_id).ram_mib)
     source = source_of(work, source_id, replica.id)
     args: dict[str, Any] = {"config": config, "snapshot": dict(snapshot), "source": source.to_json()}
+    if replica_snapshot.needs_backup(work):
+        args["restore"], args["snapshot"]["positions"] = replica_snapshot.to_restore(work, source_id)
     run_job(work, "prepare_replica", args, waiting_for="the guest agent to build the replica")
     await_serving(work, waiting_for="the first report of the replica")
     forget_job(work)

@@ -19,6 +19,7 @@ from trove.operations.doors import Doors
 from trove.operations.instance import create
 from trove.operations.instance.configuring import attachable
 from trove.operations.instance.replica_building import REPLICA_OF
+from trove.operations.instance.replica_snapshot import snapshot_args
 from trove.operations.instance.replica_verbs import new_accounts
 from trove.operations.module.applying import intend_first
 from trove.operations.sight import need_no_cluster
@@ -113,6 +114,7 @@ def _book_one(
     )
     args: dict[str, JSON] = {
         REPLICA_OF: source.id,
+        **snapshot_args(doors, source.datastore_version.manager),
         "nic": asdict(request.nic),
         "availability_zone": request.availability_zone,
         **intend_first(tx, caller, replica, request.module_ids),

@@ -46,6 +46,7 @@ def reset(tx: Tx, caller: Caller, instance_id: str) -> None:
                 restarts=instance.guest.restarts,
                 volume_used_bytes=instance.volume.used_bytes if instance.volume else None,
                 volume_total_bytes=instance.volume.total_bytes if instance.volume else None,
+                replica_state=instance.guest.replica_state,
             )
         ],
     )

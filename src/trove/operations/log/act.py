@@ -16,6 +16,8 @@ from trove.operations.notifications.lifecycle import notified
 BUDGET = 0.5
 """Which part of the time that a guest has to answer may pass before it begins the last piece."""
 TICKET_S = 300.0
+PIECES = 64
+"""So many of them are published by one order where their names must be known before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +63,17 @@ _act_and_tell = notified(
 
 def _order(found: Reach, name: str) -> dict[str, JSON]:
     """Return what the guest needs to publish a log: a ticket for its objects alone. It is a secret."""
-    settings, home = found.doors.settings, found.home(name)
-    expires = utcnow() + timedelta(seconds=TICKET_S + settings.guest_call_timeout_s)
+    settings, home, now = found.doors.settings, found.home(name), utcnow()
+    expires = now + timedelta(seconds=TICKET_S + settings.guest_call_timeout_s)
+    # They sort behind those of earlier orders.
+    pieces: list[JSON] = [f"{prefix_of(home)}log-{now.isoformat()}-{number:06d}" for number in range(PIECES)]
+    names = [metafile_of(home), *map(str, pieces)] if found.objects.needs_names else None
+    ticket = found.objects.ticket(
+        settings.logs.container, home, Verb.PUT, expires=expires, names=names, keep_s=settings.logs.keep_s
+    )
     return {
-        "ticket": found.doors.objects.ticket(settings.logs.container, home, Verb.PUT, expires=expires).to_json(),
+        "ticket": ticket.to_json(),
+        "names": pieces if names is not None else None,
         "home": home,
         "limit": settings.logs.piece_bytes,
         "budget_s": BUDGET * settings.guest_call_timeout_s,
@@ -72,7 +81,6 @@ def _order(found: Reach, name: str) -> dict[str, JSON]:
 
 
 def _remove_objects(found: Reach, name: str) -> None:
-    objects, container, home = found.doors.objects, found.doors.settings.logs.container, found.home(name)
+    objects, container, home = found.objects, found.doors.settings.logs.container, found.home(name)
     objects.delete(container, metafile_of(home))
-    for info in objects.list(container, prefix=prefix_of(home)):
-        objects.delete(container, info.name)
+    objects.clear(container, prefix_of(home))

@@ -11,6 +11,7 @@ from trove.core.logs import AGENT_LOG, LogReport, LogType, home_of
 from trove.core.status import shown_status
 from trove.datastores import registry
 from trove.datastores.contract import Facet
+from trove.objectstore.contract import ObjectStore
 from trove.operations.doors import Doors
 from trove.operations.sight import instance_of
 
@@ -34,6 +35,11 @@ class Reach:
     instance: Instance
     guest: GuestCaller
     types: Mapping[str, LogType]
+
+    @property
+    def objects(self) -> ObjectStore:
+        """Return where the logs of the instance are published."""
+        return self.doors.objects.of(self.instance.project_id)
 
     def home(self, name: str) -> str:
         """Return what the names of a log's objects begin with."""

@@ -1,0 +1,1 @@
+"""What Redis and Valkey have in common: functions to call and small classes."""

@@ -1,0 +1,1 @@
+"""Percona Server for MySQL."""

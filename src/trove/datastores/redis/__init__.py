@@ -1,0 +1,1 @@
+"""Redis, from its own or a distribution's packages."""

@@ -1,0 +1,1 @@
+"""Valkey, from its own or a distribution's packages."""

@@ -1,0 +1,46 @@
+"""What Swift alone does: a backup is one object for who reads the container, in the account of its project."""
+
+import json
+import secrets
+import urllib.request
+
+import pytest
+from tests.support.keystone import DEMO_PASSWORD, login
+from tests.support.object_stores import Servers, swift_store
+
+from trove.core.ids import new_id
+from trove.core.manifests import manifest_name, prefix_of, segment_name
+from trove.objectstore import swift as module
+
+CONTAINER = "database_backups"
+
+
+def read(url: str, token: str) -> bytes:
+    request = urllib.request.Request(url, headers={"X-Auth-Token": token})
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        content: bytes = reply.read()
+        return content
+
+
+@pytest.mark.parametrize("most_parts", [1000, 2])
+def test_a_tenant_gets_a_backup_as_one_object(
+    object_servers: Servers, most_parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_PARTS", most_parts)
+    project_id = object_servers.identity.projects["demo"]
+    store, mine = swift_store(object_servers, project_id=project_id), new_id()
+    pieces = [secrets.token_bytes(100_000 + number) for number in range(7)]
+    for number, piece in enumerate(pieces):
+        store.put(CONTAINER, segment_name(mine, number), [piece])
+    parts = store.list(CONTAINER, prefix=prefix_of(mine))
+    for _ in range(2):
+        store.publish(CONTAINER, mine, parts)
+    url = store.url(CONTAINER, manifest_name(mine))
+    assert url == f"{object_servers.swift.url}/v1/AUTH_{project_id}/{CONTAINER}/{mine}"
+    token = login(object_servers.identity.url, "demo", DEMO_PASSWORD, "demo")
+    assert read(url, token) == b"".join(pieces)
+    store.clear(CONTAINER, prefix_of(mine))
+    listed = json.loads(read(f"{object_servers.swift.url}/v1/AUTH_{project_id}?format=json", token))
+    assert mine not in json.dumps(listed)
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        read(url, token)

@@ -1,0 +1,62 @@
+"""MariaDB as its tenants have it."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from typing import Any
+
+from tests.support.dialects import Dialect, LoginRefused, ServerParameter, Setting, Tenant
+from tests.support.dialects.mysql_session import MySQLSession
+from tests.support.guests import Machine, Worker
+
+_ROOT = Tenant(name="root", password="only-for-looking")
+_PARAMETERS = (
+    "SELECT LOWER(VARIABLE_NAME), GLOBAL_VALUE, READ_ONLY, NUMERIC_MIN_VALUE, NUMERIC_MAX_VALUE, ENUM_VALUE_LIST "
+    "FROM information_schema.SYSTEM_VARIABLES WHERE GLOBAL_VALUE IS NOT NULL"
+)
+
+
+class MariaDB:
+    live = Setting(name="max_connections", value=77, shown="77")
+    restart = Setting(name="ft_min_word_len", value=7, shown="7")
+    refused = Setting(name="sql_mode", value="NO_SUCH_MODE", shown="")
+    deadly = Setting(name="innodb_buffer_pool_size", value=2**60, shown="")
+
+    def connect(self, address: str, tenant: Tenant) -> MySQLSession:
+        return MySQLSession(address, tenant)
+
+    def shown(self, guest: Machine, worker: Worker, name: str) -> str:
+        return str(as_root(guest, worker, f"SELECT @@GLOBAL.{name}")[0][0])
+
+    def parameters(self, guest: Machine, worker: Worker) -> Mapping[str, ServerParameter]:
+        return {
+            str(name): ServerParameter(
+                value=str(value),
+                live=read_only == "NO",
+                minimum=None if low is None else float(low),
+                maximum=None if high is None else float(high),
+                values=tuple(values.split(",")) if values else (),
+            )
+            for name, value, read_only, low, high, values in as_root(guest, worker, _PARAMETERS)
+        }
+
+    def write_to_log(self, log: str, address: str, tenant: Tenant, mark: str) -> None:
+        if log == "error":
+            with suppress(LoginRefused):
+                self.connect(address, Tenant(name=mark, password="wrong")).close()
+            return
+        with closing(self.connect(address, tenant)) as session:
+            slowly = "SET STATEMENT long_query_time = 0.01 FOR SELECT SLEEP(0.05), " if log == "slow_query" else "SELECT "
+            session.run(f"{slowly}'{mark}'")
+
+
+def as_root(guest: Machine, worker: Worker, statement: str) -> Sequence[Sequence[Any]]:
+    """Return the rows of a statement of the superuser, who may log in only meanwhile."""
+    worker.call("driver.enable_root", _ROOT.password)
+    try:
+        with closing(MySQLSession(guest.address, _ROOT)) as session:
+            return session.run(statement)
+    finally:
+        worker.call("driver.disable_root")
+
+
+DIALECT: Dialect = MariaDB()
