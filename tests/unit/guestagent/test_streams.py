@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from trove.core.errors import Cancelled, GuestError
 from trove.datastores.contract import Command
+from trove.guestagent import backups
 from trove.guestagent.host import HostSettings, SandboxedHost, SandboxKind
 from trove.guestagent.liveness import WANTED
 
@@ -121,3 +123,25 @@ def test_secrets_reach_a_program_as_files_that_go_with_it(host: SandboxedHost) -
         mode, content, place = b"".join(chunks).decode().split()
     assert (mode, content) == ("600", "s3")
     assert not Path(place).exists()
+
+
+def test_a_program_never_takes_the_failure_of_the_one_before_it_for_the_end_of_the_data(
+    host: SandboxedHost, tmp_path: Path
+) -> None:
+    ended = tmp_path / "ended"
+    with (
+        suppress(GuestError),
+        host.stream(shell("printf some; sleep 0.2; echo source broke >&2; exit 1")) as first,
+        host.stream(shell(f"cat; sleep 0.5; touch {ended}"), first) as second,
+        pytest.raises(GuestError, match="source broke"),
+    ):
+        list(second)
+    assert not ended.exists()
+
+
+def test_what_goes_from_program_to_program_is_counted(host: SandboxedHost) -> None:
+    with host.stream(shell("head -c 3000000 /dev/zero")) as first:
+        counted = backups._Counted(first)
+        with host.stream(shell("wc -c"), counted) as second:
+            assert int(b"".join(second)) == 3_000_000
+    assert counted.total == 3_000_000
