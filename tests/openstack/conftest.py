@@ -6,11 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import openstack
 import pytest
 import yaml
 from tests.conformance.cloud.conftest import Form
 
-import openstack
 from trove.cloud.contract import Leftovers
 from trove.cloud.openstack import OpenStackCloud, OpenStackSettings
 from trove.core.errors import TroveError

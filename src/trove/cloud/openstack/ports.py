@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openstack import exceptions as sdk
+
 from trove.cloud.contract import NicRequest, PortInfo
 from trove.cloud.openstack.errors import translated, words
 from trove.cloud.openstack.naming import PREFIX, TAG, group_name, management_name_of, name_of, tag_of

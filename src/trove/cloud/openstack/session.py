@@ -3,6 +3,7 @@
 from typing import Any
 
 import openstack
+
 from trove.cloud.openstack.settings import OpenStackSettings
 
 APP = "trove"

@@ -3,8 +3,8 @@
 import pytest
 import requests
 from keystoneauth1 import exceptions as keystone
-
 from openstack import exceptions as sdk
+
 from trove.cloud.openstack.errors import translated
 from trove.core.errors import CloudBusy, CloudError, NotFound, TroveError, Unavailable
 
