@@ -2,7 +2,7 @@
 
 import argparse
 
-from trove.cmd.manage import offers
+from trove.cmd.manage import offers, register
 from trove.cmd.manage.output import Row, say, show_rows
 from trove.cmd.manage.parts import Context, Subparsers, add
 from trove.core.datastores import Datastore, DatastoreVersion
@@ -13,7 +13,7 @@ COLUMNS = ("datastore", "version", "number", "manager", "active", "default", "im
 
 
 def commands(parsers: Subparsers) -> None:
-    """Add `datastore list|update|delete|version-update|version-delete`, and the names of before."""
+    """Add `datastore list|update|delete|version-update|version-delete|version register`, and the names of before."""
     group = add(parsers, "datastore", "datastores and their versions").add_subparsers(metavar="COMMAND", required=True)
     add(group, "list", "list all datastores with all their versions", list_all)
     command = add(group, "update", "create a datastore, or set its default version; may be repeated", update)
@@ -34,6 +34,7 @@ def commands(parsers: Subparsers) -> None:
     _version_options(command)
     command = add(group, "version-delete", "remove a version that no instance uses", version_delete)
     command.add_argument("version_id")
+    register.commands(group)
     offers.commands(group, parsers)
     command = add(parsers, "datastore_update", argparse.SUPPRESS, update)
     command.add_argument("datastore_name")
