@@ -11,22 +11,28 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trove
-from trove.core.errors import InvalidInput, TroveError
+from trove.core.errors import GuestError, InvalidInput, TroveError
 from trove.core.trail import REQUEST_ID
 from trove.guestagent.host import HostSettings, SandboxedHost, SandboxKind
+from trove.guestagent.volume import FILE_SYSTEMS, VolumeSettings
 
 if TYPE_CHECKING:
     import argparse
 
+    from trove.bus.contract import Bus
+
 LOG = logging.getLogger("trove.guestagent")
 
 STOP_TIMEOUT_S = 120.0
+STRANDED_S = 60.0
+"""How long an agent says that its machine is not ready before it ends, to be started again and look anew."""
 
 _M_ARENA_MAX = -8
 _TURN_S = 0.0005
@@ -52,6 +58,7 @@ class Settings:
     report_interval_s: float
     host: HostSettings
     log: LogSettings
+    ca_file: Path | None = None
 
 
 class _Trail(logging.Filter):
@@ -92,6 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         start_logging(settings.log)
         if options.stop:
             return _stop_server(settings)
+        if options.make_ready:
+            return _make_ready(settings)
         return _serve(settings, options.config_dir)
     except (TroveError, OSError) as error:
         print(f"trove-guestagent: {error}", file=sys.stderr)
@@ -118,6 +127,8 @@ def read_settings(folder: Path) -> Settings:
             as_json=_flag(defaults, "log_json"),
             debug=_flag(defaults, "debug"),
         ),
+        # Beside the other files unless it is a whole path.
+        ca_file=folder / defaults["ca_file"] if defaults.get("ca_file") else None,
     )
 
 
@@ -152,7 +163,16 @@ def _serve(settings: Settings, config_dir: Path) -> int:
     from trove.guestagent.headstart import HeadStart
 
     instance_id = settings.host.instance_id
+    _trust(settings)
+    if settings.host.sandbox is SandboxKind.USER:
+        from trove.guestagent.readiness import make_ready
+
+        try:
+            make_ready(settings.host)
+        except GuestError as error:
+            return _serve_stranded(settings, error.message)
     host = SandboxedHost(settings.host)
+    host.give_up_rights()
     driver = registry.driver(settings.manager, host)
     if settings.host.await_data_dir:
         host.await_data_dir()
@@ -160,21 +180,16 @@ def _serve(settings: Settings, config_dir: Path) -> int:
     # each thread, loading would hold up the start at every file that it touches.
     sys.setswitchinterval(_TURN_S)
     head_start = HeadStart(driver, host, config_dir)
-    from trove.bus import rpc
-    from trove.bus.sealing import FixedKeys, key_from_text
     from trove.cmd.notify import Notifier
     from trove.guestagent.agent import Agent
     from trove.guestagent.engine import Engine
 
     engine = Engine(spec=registry.spec(settings.manager), driver=driver, host=host, head_start=head_start)
-    keys = FixedKeys({instance_id: key_from_text(settings.key)})
-    bus = rpc.connect(settings.transport_url, principal=instance_id, keyring=keys, host_label="guestagent")
+    bus = _bus(settings)
     agent = Agent(engine, bus, version=trove.__version__, report_interval_s=settings.report_interval_s)
     notifier = Notifier()
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    signal.signal(signal.SIGHUP, lambda *_: _reread_logging(config_dir))
+    ended = _told_to_end()
+    signal.signal(signal.SIGHUP, lambda *_: _reread_logging(host, config_dir))
     os.chdir("/")
     LOG.info("guest agent %s for instance %s (%s) begins", trove.__version__, instance_id, settings.manager)
     try:
@@ -190,10 +205,74 @@ def _serve(settings: Settings, config_dir: Path) -> int:
     return 0
 
 
+def _serve_stranded(settings: Settings, reason: str) -> int:
+    """Say for a while why nothing can be done, and end as failed: who starts the agent again has all of it tried again."""
+    from trove.cmd.notify import Notifier
+    from trove.guestagent.stranded import StrandedAgent
+
+    bus = _bus(settings)
+    agent = StrandedAgent(
+        settings.host.instance_id,
+        bus,
+        reason=reason,
+        version=trove.__version__,
+        report_interval_s=settings.report_interval_s,
+    )
+    notifier, ended, until = Notifier(), _told_to_end(), time.monotonic() + STRANDED_S
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        agent.start()
+        notifier.tell_ready()
+        while not ended.wait(min(notifier.interval_s or STRANDED_S, STRANDED_S / 10)) and time.monotonic() < until:
+            notifier.tell_alive()
+        notifier.tell_stopping()
+        agent.stop()
+    finally:
+        bus.close()
+    return 0 if ended.is_set() else 1
+
+
+def _bus(settings: Settings) -> "Bus":
+    from trove.bus import rpc
+    from trove.bus.sealing import FixedKeys, key_from_text
+    from trove.guestagent import trust
+
+    instance_id = settings.host.instance_id
+    keys = FixedKeys({instance_id: key_from_text(settings.key)})
+    url = settings.transport_url if trust.ca_file is None else trust.trusting(settings.transport_url, trust.ca_file)
+    return rpc.connect(url, principal=instance_id, keyring=keys, host_label="guestagent")
+
+
+def _trust(settings: Settings) -> None:
+    """Note whose certificates are trusted, before the agent gives up the right to read them where the cloud put them."""
+    if settings.ca_file is None:
+        return
+    from trove.guestagent import trust
+
+    apart = settings.host.sandbox is SandboxKind.USER
+    trust.ca_file = trust.keep_within_reach(settings.ca_file, settings.host.run_dir.parent) if apart else settings.ca_file
+
+
+def _told_to_end() -> threading.Event:
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    return ended
+
+
+def _make_ready(settings: Settings) -> int:
+    from trove.guestagent.readiness import make_ready
+
+    make_ready(settings.host)
+    return 0
+
+
 def _stop_server(settings: Settings) -> int:
     from trove.datastores import registry
 
-    registry.driver(settings.manager, SandboxedHost(settings.host)).stop(timeout_s=STOP_TIMEOUT_S)
+    host = SandboxedHost(settings.host)
+    host.give_up_rights()
+    registry.driver(settings.manager, host).stop(timeout_s=STOP_TIMEOUT_S)
     return 0
 
 
@@ -231,9 +310,10 @@ def _make_template(target: Path, manager: str, root: Path | None) -> int:
     return 0
 
 
-def _reread_logging(config_dir: Path) -> None:
+def _reread_logging(host: SandboxedHost, config_dir: Path) -> None:
     try:
-        start_logging(read_settings(config_dir).log)
+        with host.keeps_to_itself():
+            start_logging(read_settings(config_dir).log)
         LOG.info("logging was configured again")
     except (TroveError, OSError) as error:
         LOG.error("the configuration could not be read again, logging stays as it is: %s", error)
@@ -251,13 +331,37 @@ def _host_settings(instance_id: str, values: dict[str, str]) -> HostSettings:
         run_dir=_path(values, "run_dir"),
         config_dir=_path(values, "config_dir"),
         log_dir=_path(values, "log_dir"),
-        template_dir=_path(values, "template_dir") if values.get("template_dir") else None,
+        template_dir=_optional_path(values, "template_dir"),
         sandbox=SandboxKind(sandbox),
         namespaces=_names(values, "namespaces"),
         await_data_dir=_flag(values, "await_data_dir"),
         hide=tuple(Path(path.strip()) for path in values.get("hide", "").replace(",", "\n").splitlines() if path.strip()),
         volume_bytes=int(volume_bytes) or None,
-        root_dir=_path(values, "root_dir") if values.get("root_dir") else None,
+        root_dir=_optional_path(values, "root_dir"),
+        agent_dir=_optional_path(values, "agent_dir"),
+        uid=int(_number(values, "uid", 0)) or None,
+        gid=int(_number(values, "gid", 0)) or None,
+        volume=_volume_settings(values),
+    )
+
+
+def _volume_settings(values: dict[str, str]) -> VolumeSettings | None:
+    """Return what volume the agent mounts itself; None where `[host]` names neither one's id nor a device."""
+    volume_id, device = values.get("volume_id"), _optional_path(values, "device_path")
+    if not volume_id and device is None:
+        return None
+    fstype = values.get("volume_fstype") or FILE_SYSTEMS[0]
+    if fstype not in FILE_SYSTEMS:
+        raise InvalidInput(f"[host] volume_fstype must be one of {', '.join(FILE_SYSTEMS)}.")
+    return VolumeSettings(
+        mount_point=_path(values, "mount_point"),
+        agent_dir=_path(values, "agent_dir"),
+        volume_id=volume_id or None,
+        device=device,
+        fstype=fstype,
+        format_options=tuple(values.get("format_options", "").split()),
+        mount_options=values.get("mount_options", ""),
+        may_format=_flag(values, "may_format"),
     )
 
 
@@ -272,6 +376,10 @@ def _path(values: dict[str, str], name: str) -> Path:
     if not path.is_absolute():
         raise InvalidInput(f"Option '{name}' must be an absolute path.")
     return path
+
+
+def _optional_path(values: dict[str, str], name: str) -> Path | None:
+    return _path(values, name) if values.get(name) else None
 
 
 def _number(values: dict[str, str], name: str, default: float) -> float:
@@ -301,6 +409,7 @@ class _Options:
     manager: str = ""
     root: Path | None = None
     stop: bool = False
+    make_ready: bool = False
 
 
 def _options(argv: Sequence[str]) -> "_Options | argparse.Namespace":
@@ -328,6 +437,7 @@ def _parser() -> "argparse.ArgumentParser":
     parser.add_argument("--manager", default="mariadb", help="the database engine of the template (default: %(default)s)")
     parser.add_argument("--root", type=Path, metavar="DIR", help="the image that the template's programs come from")
     parser.add_argument("--stop", action="store_true", help="stop the database server cleanly, and end")
+    parser.add_argument("--make-ready", action="store_true", help="mount the data volume and so on, as root, and end")
     return parser
 
 

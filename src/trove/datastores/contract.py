@@ -4,6 +4,7 @@ One folder an engine: `spec.py` holds `SPEC: Spec`; `driver.py` holds `driver(ho
 imports a driver. Code asks `spec.facets`, never an engine's name.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -60,6 +61,11 @@ class ClusterRules:
     verbs: frozenset[ClusterVerb] = frozenset(ClusterVerb) - {ClusterVerb.ADD_SHARD}
 
 
+def series_of(version: str) -> tuple[int, ...]:
+    """Return the numbers that name the series of a version, such as 10.11."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
     """An engine as the control plane sees it.
@@ -90,6 +96,8 @@ class Spec:
     replica_build: ReplicaBuild = ReplicaBuild.DIRECT
     """Means something only with the facet `REPLICATION`; BACKUP also needs the facet `BACKUPS`."""
     incremental_backups: bool = True
+    can_restore: Callable[[str, str], bool] = lambda backup, own: series_of(backup) <= series_of(own)
+    """Whether a server of a version number, the second, can begin with a backup of one of the first: else only of its own."""
     """Whether backups can build on others; means something only with the facet `BACKUPS`."""
     logs: Mapping[str, LogType] = field(default_factory=dict)
     """The logs of the database server by name, in the order in which they are shown; only with the facet `LOGS`."""
@@ -137,6 +145,9 @@ class Host(Protocol):
     """The machine (or sandbox) an engine runs on. The only way for a driver to touch files, processes and mounts."""
 
     instance_id: str
+    uid: int
+    gid: int
+    """User and group that programs run as."""
     address: str
     """Where the server must listen for tenants."""
     data_dir: Path
@@ -177,6 +188,15 @@ class Host(Protocol):
 
     def make_dir(self, path: Path) -> None:
         """Make a directory, with those above it, for the server's user alone (0700). One that is there is fine."""
+
+    def files_in(self, folder: Path, pattern: str) -> tuple[Path, ...]:
+        """Return what a directory holds by names that match a pattern, in order; nothing when it is missing."""
+
+    def remove_file(self, path: Path) -> None:
+        """Remove a file. Missing is fine."""
+
+    def grow_volume(self, size_bytes: int) -> None:
+        """Let the file system fill its volume, which must be at least that large; nothing to do where others do it."""
 
     def move(self, source: Path, target: Path) -> None:
         """Rename a file or directory within one file system, in one step. `sync_tree` puts that on disk, too."""
@@ -349,8 +369,8 @@ class Upgrades(Protocol):
     """Facet: another version of the server on the same data. Every verb may run twice, also after a crash in its middle.
 
     In order: `check_upgrade` where the old version runs; the database server is stopped cleanly; its machine is made anew with
-    the image of the new version, and only the volume stays; there `upgrade`, then `finish_upgrade`. Or else the machine is made
-    anew with the old image; there `revert_upgrade`, then `Driver.prepare` as on any machine that was made anew.
+    the image of the new version, and only the volume stays; there `upgrade`, `Driver.start`, then `finish_upgrade`. Or else the
+    machine is made anew with the old image; there `revert_upgrade`, then `Driver.prepare` as on any that was made anew.
     """
 
     def check_upgrade(self, version: str) -> None:
@@ -359,8 +379,9 @@ class Upgrades(Protocol):
     def upgrade(self, version: str, *, config: str, progress: Callable[[str, int], None]) -> None:
         """Start this version of the server with this configuration, and bring its data up to it.
 
-        What `revert_upgrade` needs is kept on the volume before anything of the data is changed. No tenant is let in before the
-        data are whole: from then on there is no way back.
+        What `revert_upgrade` needs is kept on the volume before anything of the data is changed. The server has run with this
+        configuration and is stopped when this returns, and no tenant was let in: `Driver.start` does that, and from then on
+        there is no way back.
         """
 
     def revert_upgrade(self) -> None:

@@ -16,6 +16,7 @@ from trove.guestagent.lifecycle import Lifecycle
 from trove.guestagent.logs import GuestLogs
 from trove.guestagent.manager import Manager
 from trove.guestagent.modules import Modules
+from trove.guestagent.patience import Patient
 from trove.guestagent.replication import Replicating
 from trove.guestagent.supervisor import Supervisor
 from trove.guestagent.upgrades import Upgrading
@@ -40,7 +41,8 @@ class Agent:
         replicating, upgrading = Replicating(engine, self._ledger, lock), Upgrading(engine, self._ledger, lock)
         self._following = Following(engine)
         modules = Modules(engine.host)
-        kinds = {**lifecycle.kinds(), **replicating.kinds(), **upgrading.kinds(), **modules.kinds()}
+        kinds = {**lifecycle.kinds(), **replicating.kinds(), **upgrading.kinds()}
+        kinds = {**Patient(engine, self._ledger, lock).kinds(kinds), **modules.kinds()}
         kinds |= Clustered(engine, lock).kinds()
         self.jobs = Jobs(engine.host, kinds, changed=self.heartbeat.poke)
         self._manager = Manager(engine.spec, engine.driver, self.jobs, host=engine.host, describe=self.heartbeat.describe)

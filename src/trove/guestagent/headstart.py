@@ -9,7 +9,8 @@ import threading
 from pathlib import Path
 
 from trove.core.errors import TroveError
-from trove.datastores.contract import Driver, Host
+from trove.datastores.contract import Driver
+from trove.guestagent.host import SandboxedHost
 from trove.guestagent.ledger import Ledger, Prepared
 
 LOG = logging.getLogger(__name__)
@@ -20,11 +21,13 @@ FIRST_CONFIG = "first.cnf"
 class HeadStart:
     """Prepares the server in a thread when there is a first configuration in `folder` and no job has prepared it before."""
 
-    def __init__(self, driver: Driver, host: Host, folder: Path) -> None:
+    def __init__(self, driver: Driver, host: SandboxedHost, folder: Path) -> None:
         self._driver = driver
         self._thread: threading.Thread | None = None
-        config = folder / FIRST_CONFIG
-        if config.is_file() and Ledger(host).facts.prepared is Prepared.NO:
+        path = folder / FIRST_CONFIG
+        with host.keeps_to_itself():  # the files of the cloud are the agent's alone
+            config = path.read_text() if path.is_file() else None
+        if config is not None and Ledger(host).facts.prepared is Prepared.NO:
             self._thread = threading.Thread(target=self._run, args=(config,), name="head-start", daemon=True)
             self._thread.start()
 
@@ -33,8 +36,8 @@ class HeadStart:
         if self._thread is not None:
             self._thread.join()
 
-    def _run(self, config: Path) -> None:
+    def _run(self, config: str) -> None:
         try:
-            self._driver.prepare(config=config.read_text(), progress=lambda _step, _percent: None)
+            self._driver.prepare(config=config, progress=lambda _step, _percent: None)
         except (TroveError, OSError) as error:
             LOG.info("the head start came to nothing: %s", error)

@@ -4,19 +4,27 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 from trove.bus.contract import CONDUCTOR_TOPIC, Bus
 from trove.core.errors import TroveError
 from trove.core.json import JSON
 from trove.core.status import ServiceStatus
-from trove.guestagent.jobs import Jobs
+from trove.guestagent.jobs import JobRecord
 
 LOG = logging.getLogger(__name__)
 
 _RETRY_S = 2.0
 _NOTED = 32
+
+
+class Reported(Protocol):
+    """Jobs whose state is told."""
+
+    def all(self) -> Sequence[JobRecord]:
+        """Return every job that is known, oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +47,7 @@ class Heartbeat:
         self._status = status
         self._pulse = pulse
         self._interval_s = interval_s
-        self._jobs: Jobs | None = None
+        self._jobs: Reported | None = None
         self._due = threading.Event()
         self._stopping = False
         self._noted: deque[ServiceStatus] = deque(maxlen=_NOTED)
@@ -47,7 +55,7 @@ class Heartbeat:
         self._failing = False
         self._thread: threading.Thread | None = None
 
-    def start(self, jobs: Jobs) -> None:
+    def start(self, jobs: Reported) -> None:
         """Send the first heartbeat now, and go on."""
         self._jobs = jobs
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)

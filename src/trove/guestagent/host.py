@@ -1,6 +1,7 @@
-"""The host door: files, programs and the database server of one instance, in a bubblewrap sandbox or as plain processes.
+"""The host door: files, programs and the database server of one instance, in a bubblewrap sandbox or without one.
 
-A tenant waits while this is loaded and a new server started: what that needs not is imported where it is used.
+Without one they are plain processes, or, on a machine that is the instance's alone, those of a user of their own. A tenant
+waits while this is loaded and a new server started: what that needs not is imported where it is used.
 """
 
 import contextlib
@@ -16,10 +17,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from trove.core.errors import GuestError
+from trove.core.trees import bytes_on_disk
 from trove.datastores.contract import Command, Finished, Usage
 from trove.guestagent.processes import Identity, find_by_environment, identify, is_alive
 from trove.guestagent.roots import PATH, find_program, missing_accounts
 from trove.guestagent.sandbox import Bubblewrap, View, read_child_pid
+from trove.guestagent.user import ServerUser, make_way, server_user
+from trove.guestagent.volume import DataVolume, VolumeSettings
 
 LOG = logging.getLogger(__name__)
 
@@ -32,6 +36,9 @@ CLOUD_MARK = "TROVE_INSTANCE"
 TEMPLATE_COPY = "template"
 """In a new data directory: a copy of the template that the cloud made while the agent was loaded."""
 
+DATABASE_UID = 1001
+"""Whom the database server runs as with `sandbox=user`, unless told otherwise; so is the id of its group."""
+
 FULL = "The volume is full: no space is left to write."
 
 _INFO_FD, _BLOCK_FD = 97, 98
@@ -40,11 +47,15 @@ _DATA_DIR_TIMEOUT_S = 60.0
 
 
 class SandboxKind(StrEnum):
-    """How programs run. AUTO is bubblewrap where it works, else plain processes."""
+    """How programs run. AUTO is bubblewrap where it works, else plain processes.
+
+    USER is for an agent that is root on a machine of the instance's own: programs run there as another user.
+    """
 
     AUTO = "auto"
     BWRAP = "bwrap"
     PROCESS = "process"
+    USER = "user"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +63,11 @@ class HostSettings:
     """Where an instance lives.
 
     `hide` are places that its programs must not see. `volume_bytes` is the size of a volume that is a plain directory, None
-    for a mounted one. `config_dir/agent` is the agent's own, and hidden from programs too. `namespaces` are those that are
-    known to work for bubblewrap; empty to find out. With `await_data_dir` somebody else makes that directory. `root_dir` is
-    the image that programs see as their root and come from, None for the host's own; an image needs bubblewrap.
+    for a mounted one. `agent_dir` is the agent's own, and out of programs' reach too; None is `config_dir/agent`. `namespaces`
+    are those that are known to work for bubblewrap; empty to find out. With `await_data_dir` somebody else makes that
+    directory. `root_dir` is the image that programs see as their root and come from, None for the host's own; an image needs
+    bubblewrap. `uid` and `gid` are whom programs run as with `sandbox=user`. `volume` is what the agent mounts itself, None
+    where the data volume is somebody else's business.
     """
 
     instance_id: str
@@ -70,11 +83,15 @@ class HostSettings:
     hide: tuple[Path, ...] = ()
     volume_bytes: int | None = None
     root_dir: Path | None = None
+    agent_dir: Path | None = None
+    uid: int | None = None
+    gid: int | None = None
+    volume: VolumeSettings | None = None
 
     @property
     def private_dir(self) -> Path:
         """Where the agent keeps what the database server must not read."""
-        return self.config_dir / "agent"
+        return self.agent_dir or self.config_dir / "agent"
 
 
 class SandboxedHost:
@@ -96,15 +113,44 @@ class SandboxedHost:
         self._server: Identity | None = None
         self._known = not self.private_dir.exists()  # where no agent ever was, nobody started a server
         self._measured: tuple[float, Usage] | None = None
-        own = (self.run_dir, self.log_dir, self.private_dir)
+        self._user = _user_of(settings)
+        self.uid = os.geteuid() if self._user is None else self._user.uid
+        self.gid = os.getegid() if self._user is None else self._user.gid
+        own = (self.run_dir, self.log_dir, self.private_dir, self.config_dir)
         for folder in own if settings.await_data_dir else (*own, self.data_dir):
+            if self._user is not None:
+                make_way(folder)
+                if folder != self.private_dir:
+                    self._user.own(folder)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._bubblewrap = self._choose_sandbox()
+        self._wrapper: Bubblewrap | ServerUser | None = self._user or self._bubblewrap
 
     @property
     def sandboxed(self) -> bool:
         """Tell whether programs run inside bubblewrap."""
         return self._bubblewrap is not None
+
+    def give_up_rights(self) -> None:
+        """Touch files with the rights of the server's user from now on, where that is another one.
+
+        In this thread and in those that it starts. What is below `private_dir` is out of reach then, but by way of this host.
+        """
+        if self._user is not None:
+            self._user.take_on()
+
+    def keeps_to_itself(self) -> contextlib.AbstractContextManager[None]:
+        """Return what lets the agent reach its own files, in this thread, for as long as it lasts."""
+        return contextlib.nullcontext() if self._user is None else self._user.as_root()
+
+    def grow_volume(self, size_bytes: int) -> None:
+        """Let the file system fill its volume, which must be at least that large. May run twice. Raises `GuestError`.
+
+        Does nothing where the data volume is somebody else's business.
+        """
+        if self._settings.volume is not None:
+            with self.keeps_to_itself():
+                DataVolume(self.instance_id, self._settings.volume).grow(size_bytes)
 
     def await_data_dir(self) -> None:
         """Return when the data directory is there, whole. Raises `GuestError` when it does not appear within a minute."""
@@ -123,8 +169,8 @@ class SandboxedHost:
         with self._secret_files(command.secret_files) as paths:
             argv = [_fill(word, paths) for word in command.argv]
             env = self._environment(command.env)
-            if self._bubblewrap is not None:
-                argv = self._bubblewrap.wrap(argv, env, die_with_parent=True)
+            if self._wrapper is not None:
+                argv = self._wrapper.wrap(argv, env, die_with_parent=True)
             try:
                 process = subprocess.Popen(
                     argv,
@@ -153,8 +199,8 @@ class SandboxedHost:
         with self._secret_files(command.secret_files) as paths:
             argv = [_fill(word, paths) for word in command.argv]
             env = self._environment(command.env)
-            if self._bubblewrap is not None:
-                argv = self._bubblewrap.wrap(argv, env, die_with_parent=True)
+            if self._wrapper is not None:
+                argv = self._wrapper.wrap(argv, env, die_with_parent=True)
             stream = Stream(command.argv[0], argv, env, feed, timeout_s=command.timeout_s)
             try:
                 yield stream
@@ -170,7 +216,8 @@ class SandboxedHost:
         output = self.log_dir / "server.out"
         try:
             if self._bubblewrap is None:
-                self._child = _spawn(list(command.argv), env, output, [])
+                line = list(command.argv) if self._user is None else self._user.wrap(command.argv, env)
+                self._child = _spawn(line, env, output, [])
                 self._remember(self._child)
             else:
                 self._start_sandboxed(self._bubblewrap, list(command.argv), env, output)
@@ -181,7 +228,7 @@ class SandboxedHost:
         """Return the pid of the running database server (as this machine numbers it), None when it does not run."""
         self._reap()
         if not self._known:
-            self._server = self._recorded() or find_by_environment(f"{MARK}={self.instance_id}")
+            self._server = self._recorded() or find_by_environment(f"{MARK}={self.instance_id}", uid=self.uid)
             self._known = True
         if self._server is not None and not is_alive(self._server):
             self._server = None
@@ -197,7 +244,8 @@ class SandboxedHost:
     def read_file(self, path: Path) -> bytes | None:
         """Return the content of a file, None when it is missing."""
         try:
-            return path.read_bytes()
+            with self._reaching(path):
+                return path.read_bytes()
         except FileNotFoundError:
             return None
 
@@ -206,6 +254,10 @@ class SandboxedHost:
 
         Without `lasting` it is faster, and sure to outlive a power cut only after `sync_tree`.
         """
+        with self._reaching(path):
+            self._write(path, content, mode, lasting=lasting)
+
+    def _write(self, path: Path, content: bytes, mode: int, *, lasting: bool) -> None:
         fresh = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
         try:
             handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -228,9 +280,20 @@ class SandboxedHost:
     def make_dir(self, path: Path) -> None:
         """Make a directory, with those above it, for the server's user alone (0700). One that is there is fine."""
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._reaching(path):
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise _file_error(path, error) from error
+
+    def files_in(self, folder: Path, pattern: str) -> tuple[Path, ...]:
+        """Return what a directory holds by names that match a pattern, in order; nothing when it is missing."""
+        with self._reaching(folder):
+            return tuple(sorted(folder.glob(pattern)))
+
+    def remove_file(self, path: Path) -> None:
+        """Remove a file. Missing is fine."""
+        with self._reaching(path):
+            path.unlink(missing_ok=True)
 
     def move(self, source: Path, target: Path) -> None:
         """Rename a file or directory within one file system, in one step. `sync_tree` puts that on disk, too."""
@@ -257,7 +320,7 @@ class SandboxedHost:
         """Return when all that was written to the file system of `path`, and each file written here, is on its disk."""
         while self._unsynced:
             file = self._unsynced.pop()
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError), self._reaching(file):
                 _sync(file)
                 _sync(file.parent)
         self._tool("sync", "--file-system", str(path))
@@ -282,7 +345,7 @@ class SandboxedHost:
             return Usage(used=(space.f_blocks - space.f_bfree) * space.f_frsize, total=self._counted_total(space, free))
         now = time.monotonic()
         if self._measured is None or now - self._measured[0] > _USAGE_VALID_S:
-            self._measured = (now, Usage(used=_tree_bytes(self.data_dir), total=total))
+            self._measured = (now, Usage(used=bytes_on_disk(self.data_dir), total=total))
         return self._measured[1]
 
     def find_program(self, *names: str) -> str | None:
@@ -294,12 +357,16 @@ class SandboxedHost:
         """Leave out what the file system keeps for root, so that a full volume shows as full."""
         return (space.f_blocks - space.f_bfree) * space.f_frsize + free
 
+    def _reaching(self, path: Path) -> contextlib.AbstractContextManager[None]:
+        own = path == self.private_dir or self.private_dir in path.parents
+        return self.keeps_to_itself() if own else contextlib.nullcontext()
+
     def _choose_sandbox(self) -> Bubblewrap | None:
         settings = self._settings
         image = settings.root_dir
         if image is not None:
             _check_image(image, settings.sandbox)
-        if settings.sandbox is SandboxKind.PROCESS:
+        if settings.sandbox in {SandboxKind.PROCESS, SandboxKind.USER}:
             return None
         program = find_program(None, ["bwrap"])
         must = settings.sandbox is SandboxKind.BWRAP or image is not None
@@ -363,7 +430,7 @@ class SandboxedHost:
         self._server = identify(pid)
         self._known = True
         if self._server is None:
-            self._record.unlink(missing_ok=True)
+            self.remove_file(self._record)
             return
         self.write_file(self._record, json.dumps(asdict(self._server)).encode(), lasting=False)  # void after a reboot
 
@@ -410,9 +477,9 @@ class SandboxedHost:
         """Run one of the agent's own tools, which handle no input of tenants, outside the sandbox."""
         import subprocess  # noqa: PLC0415
 
-        finished = subprocess.run(
-            argv, check=False, capture_output=True, cwd="/", env={"PATH": PATH, "LC_ALL": "C", **_cloud_mark()}
-        )
+        env = {"PATH": PATH, "LC_ALL": "C", **_cloud_mark()}
+        line = list(argv) if self._user is None else self._user.wrap(argv, env)
+        finished = subprocess.run(line, check=False, capture_output=True, cwd="/", env=env)
         if finished.returncode:
             words = finished.stderr.decode(errors="replace").strip().splitlines()
             if any(os.strerror(errno.ENOSPC) in line for line in words):
@@ -423,8 +490,15 @@ class SandboxedHost:
 def _check_image(root: Path, sandbox: SandboxKind) -> None:
     if not root.is_dir():
         raise GuestError(f"The image {root.parent.name} is not there: {root}.")
-    if sandbox is SandboxKind.PROCESS:
+    if sandbox in {SandboxKind.PROCESS, SandboxKind.USER}:
         raise GuestError(f"The image {root.parent.name} needs bubblewrap: set sandbox=bwrap, or use no image.")
+
+
+def _user_of(settings: HostSettings) -> ServerUser | None:
+    if settings.sandbox is not SandboxKind.USER:
+        return None
+    uid = DATABASE_UID if settings.uid is None else settings.uid
+    return server_user(uid, uid if settings.gid is None else settings.gid)
 
 
 def _cloud_mark() -> dict[str, str]:
@@ -464,13 +538,3 @@ def _file_error(path: Path, error: OSError) -> GuestError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return GuestError(FULL)
     return GuestError(f"{path.name} cannot be written: {error.strerror}.")
-
-
-def _tree_bytes(folder: Path) -> int:
-    """Return what a directory takes on disk; files that vanish meanwhile do not count."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(f"{place}/{name}").st_blocks * 512
-    return total

@@ -4,7 +4,6 @@ A job is a file below the agent's private directory. It holds the job's argument
 only the outcome afterwards. A job found RUNNING when the agent starts is run again: every verb may run twice.
 """
 
-import contextlib
 import json
 import logging
 import queue
@@ -89,9 +88,9 @@ class Jobs:
 
     def resume(self) -> None:
         """Read the jobs on disk and run again those that had not ended. Call once, before anything else."""
-        for torn in self._folder.glob(".*"):  # an agent died while it wrote: the file may hold passwords
-            torn.unlink()
-        for path in sorted(self._folder.glob("*.json")):
+        for torn in self._host.files_in(self._folder, ".*"):  # an agent died while it wrote: the file may hold passwords
+            self._host.remove_file(torn)
+        for path in self._host.files_in(self._folder, "*.json"):
             record = self._read(path)
             if record is not None:
                 self._jobs[record.name] = record
@@ -225,8 +224,7 @@ class Jobs:
 
     def _drop(self, name: str) -> None:
         del self._jobs[name]
-        with contextlib.suppress(FileNotFoundError):
-            self._path(name).unlink()
+        self._host.remove_file(self._path(name))
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"

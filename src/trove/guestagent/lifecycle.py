@@ -9,6 +9,7 @@ from trove.core.accounts import Database, User
 from trove.core.errors import GuestError, InvalidInput, Unsupported
 from trove.core.json import JSON
 from trove.core.pages import Page
+from trove.core.units import GIB
 from trove.datastores.contract import Configuration, Databases, Driver, Facet, Root, Users
 from trove.guestagent import arguments
 from trove.guestagent.engine import Engine
@@ -44,6 +45,7 @@ class Lifecycle:
             "configure": self.configure,
             "start": self.start,
             "stop": self.stop,
+            "grow_volume": self.grow_volume,
         }
 
     def prepare(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
@@ -119,6 +121,15 @@ class Lifecycle:
             progress("stopping the server", 10)
             self._driver.stop(timeout_s=STOP_TIMEOUT_S)
         return {}
+
+    def grow_volume(self, args: Mapping[str, JSON], progress: Progress) -> Mapping[str, JSON]:
+        """Let the file system fill the volume, which the cloud made larger, under the server that runs."""
+        size_gib = args.get("size_gib")
+        if not isinstance(size_gib, int) or size_gib < 1:
+            raise InvalidInput("size_gib: must be a number of GiB, at least 1")
+        progress("growing the file system", 10)
+        self._engine.host.grow_volume(size_gib * GIB)
+        return {"total_bytes": self._engine.host.usage().total}
 
     @contextmanager
     def _taken(self) -> Iterator[None]:

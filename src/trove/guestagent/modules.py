@@ -69,7 +69,7 @@ class Modules:
             if record is None:
                 return None
             driver(record.type).remove(self._host)
-            self._path(module_id).unlink(missing_ok=True)
+            self._host.remove_file(self._path(module_id))
             # Another one of its type may have been in effect before it.
             for each in self._all():
                 if each.type == record.type and each.status is ModuleStatus.OK:
@@ -102,7 +102,7 @@ class Modules:
             return result
 
     def _all(self) -> Sequence[ModuleResult]:
-        read = (self._read(path) for path in sorted(self._folder.glob("*.json")))
+        read = (self._read(path) for path in self._host.files_in(self._folder, "*.json"))
         return sorted((each for each in read if each is not None), key=lambda each: (each.updated, each.id))
 
     def _path(self, module_id: str) -> Path:

@@ -1,5 +1,6 @@
 """Puts objects into the object store, and gets them, with nothing but a ticket."""
 
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -10,6 +11,7 @@ from typing import Any
 
 from trove.core.errors import Conflict, GuestError, NotFound, Refused, Unavailable
 from trove.core.tickets import Ticket
+from trove.guestagent import trust
 
 TIMEOUT_S = 60.0
 ATTEMPTS = 8
@@ -19,7 +21,7 @@ LONGEST_PAUSE_S = 10.0
 _OPENER = urllib.request.OpenerDirector()
 for _handler in (
     urllib.request.HTTPHandler(),
-    urllib.request.HTTPSHandler(),
+    urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=trust.ca_file)),
     urllib.request.HTTPErrorProcessor(),
     urllib.request.HTTPDefaultErrorHandler(),
 ):

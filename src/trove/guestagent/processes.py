@@ -1,6 +1,5 @@
 """Tells which process is which, so that a number used again by the kernel is never mistaken for the database server."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,16 +31,18 @@ def is_alive(identity: Identity) -> bool:
     return _started(identity.pid) == identity.started and boot_id() == identity.boot
 
 
-def find_by_environment(entry: str) -> Identity | None:
-    """Return the oldest running process whose environment holds `entry` (`NAME=value`); None when there is none.
+def find_by_environment(entry: str, *, uid: int) -> Identity | None:
+    """Return the oldest running process of a user whose environment holds `entry` (`NAME=value`); None when there is none.
 
-    Sees the processes of the own user, in every namespace below the own.
+    Sees those in every namespace below the own.
     """
     wanted = entry.encode()
     found = [
         identity
         for folder in _PROC.iterdir()
-        if folder.name.isdigit() and wanted in _environment(folder) and (identity := identify(int(folder.name))) is not None
+        if folder.name.isdigit()
+        and wanted in _environment(folder, uid)
+        and (identity := identify(int(folder.name))) is not None
     ]
     return min(found, key=lambda identity: (identity.started, identity.pid), default=None)
 
@@ -55,9 +56,9 @@ def _started(pid: int) -> int | None:
     return None if fields[0] in {b"Z", b"X"} else int(fields[19])
 
 
-def _environment(folder: Path) -> list[bytes]:
+def _environment(folder: Path, uid: int) -> list[bytes]:
     try:
-        if folder.stat().st_uid != os.geteuid():
+        if folder.stat().st_uid != uid:
             return []
         return (folder / "environ").read_bytes().split(b"\0")
     except OSError:

@@ -1,6 +1,7 @@
 """Puts a command line into bubblewrap: a read-only root where other instances and the agent's secrets are not there.
 
-The root is that of the host, or an image: a directory with the programs of one database server and what they need.
+The root has the programs of the host, or is an image: a directory with those of one database server and what they need. Of the
+host only the places of programs are shown: elsewhere mounts of others come and go, and bubblewrap would stumble over them.
 """
 
 import json
@@ -27,11 +28,16 @@ _OWN_PLACES = ("dev", "proc", "run", "sys", "tmp", "var")
 """What a sandbox over an image has of its own, or of the machine, whatever the image holds there."""
 
 
+_HOST = Path("/")
+_HOST_PLACES = frozenset({"bin", "etc", "gnu", "lib", "lib32", "lib64", "libx32", "nix", "opt", "sbin", "usr"})
+"""Where a host has its programs, and what they need."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """What a sandboxed program sees beside the read-only root: own directories, and places that look empty.
 
-    `root` is an image, None for the root of the host. `replaced` are files to be seen in the place of those of the root.
+    `root` is an image, None for the programs of the host. `replaced` are files to be seen in the place of those of the root.
     """
 
     writable: tuple[Path, ...]
@@ -90,17 +96,13 @@ class Bubblewrap:
         places += [(path, ["--ro-bind", str(path), str(path)]) for path in view.readable]
         places += [(path, ["--bind", str(path), str(path)]) for path in view.writable]
         places.sort(key=lambda place: len(place[0].parts))
-        root = ["--ro-bind", "/", "/"] if view.root is None else _image_root(view.root)
-        if "--unshare-pid" in namespaces:
-            proc = ["--proc", "/proc"]
-        else:
-            proc = [] if view.root is None else ["--ro-bind", "/proc", "/proc"]
-        closed = [] if view.root is None else ["--remount-ro", "/"]
-        return [*root, "--dev", "/dev", *proc, *(word for _, words in places for word in words), *closed]
+        proc = ["--proc", "/proc"] if "--unshare-pid" in namespaces else ["--ro-bind", "/proc", "/proc"]
+        words = [word for _, mount in places for word in mount]
+        return [*_root(view.root), "--dev", "/dev", *proc, *words, "--remount-ro", "/"]
 
     def _shown(self, path: Path) -> bool:
         """Tell whether a path would be there if it were not hidden."""
-        if self._view.root is None:
+        if self._view.root is None and path.parts[1:2] and path.parts[1] in _HOST_PLACES:
             return True
         return any(place in path.parents for place in (*self._view.readable, *self._view.writable))
 
@@ -134,12 +136,14 @@ def _hide(path: Path) -> list[str]:
     return ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", os.devnull, str(path)]
 
 
-def _image_root(root: Path) -> list[str]:
-    """Return the mounts of what an image has at its top; where it has links, such as `/bin`, there are links."""
+def _root(image: Path | None) -> list[str]:
+    """Return the mounts of what an image or the host has at its top; where that has links, such as `/bin`, there are links."""
     line = ["--tmpfs", "/"]
-    for entry in sorted(root.iterdir()):
+    for entry in sorted((image or _HOST).iterdir()):
+        if entry.name in _OWN_PLACES or (image is None and entry.name not in _HOST_PLACES):
+            continue
         if entry.is_symlink():
             line += ["--symlink", str(entry.readlink()), f"/{entry.name}"]
-        elif entry.is_dir() and entry.name not in _OWN_PLACES:
+        elif entry.is_dir():
             line += ["--ro-bind", str(entry), f"/{entry.name}"]
     return [*line, "--ro-bind-try", "/sys", "/sys", "--tmpfs", "/run", "--tmpfs", "/var"]

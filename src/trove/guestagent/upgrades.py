@@ -46,8 +46,11 @@ class Upgrading:
         token, host = arguments.text(args, "upgrade"), self._engine.host
         with self._turn:
             self._facet().upgrade(version, config=config, progress=progress)
+            # Before anybody is let in: what is written from then on must not be taken back, whoever dies next.
             host.write_file(self._marker, token.encode())
             host.sync_tree(host.data_dir)
+            progress("letting tenants in", 90)
+            self._engine.driver.start()
             self._ledger.update(prepared=Prepared.YES, wanted=True)
         return {"version": self._engine.driver.version()}
 

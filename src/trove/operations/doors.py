@@ -65,13 +65,38 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GuestMachines:
+    """What guest agents are told of machines that are their instances' alone.
+
+    `mount_points` are where the data volume goes, by manager. `device_path` counts only on machines whose disks tell no serial
+    numbers. `uid` is whom database servers run as. `agent_options` is the text of an ini file with options for every agent, and
+    `ca` the certificates, as PEM, that agents trust when they speak to the bus and the object store; None for the usual ones.
+    """
+
+    mount_points: Mapping[str, str]
+    device_path: str = "/dev/vdb"
+    volume_fstype: str = "ext4"
+    format_options: str = "-m 5"
+    mount_options: str = "defaults,noatime"
+    uid: int = 1001
+    agent_options: str = ""
+    ca: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What operators set and operations read. Times in seconds. `root_on_create` are managers of datastores."""
+    """What operators set and operations read. Times in seconds. `root_on_create` are managers of datastores.
+
+    `machines` is None where the cloud itself tells guest agents of their machines, and looks after their volumes. Without
+    `volume_support` no instance has a data volume.
+    """
 
     limits: Limits = Limits()
     backups: BackupSettings = BackupSettings()
     modules: ModuleSettings = ModuleSettings()
     logs: LogSettings = field(default_factory=LogSettings)
+    machines: GuestMachines | None = None
+    volume_support: bool = True
     region: str = "RegionOne"
     default_datastore: str | None = None
     root_on_create: frozenset[str] = frozenset()

@@ -26,6 +26,9 @@ RECAST_AFTER = timedelta(seconds=5)
 CAST_AGAIN_AFTER = timedelta(seconds=1)
 """How long after a cast that failed; one of which nothing is heard is repeated after `RECAST_AFTER`."""
 SERVER_CHECK_AFTER = timedelta(seconds=2)
+LONGEST_SERVER_CHECK = timedelta(seconds=15)
+SERVER_CHECK_GROWTH = 1.5
+"""The cloud is asked for the server less and less often: each look is a request, and what breaks mostly does so early."""
 HEALTHY_WITHIN = timedelta(seconds=120)
 STOPPED_WITHIN = timedelta(seconds=30)
 
@@ -144,6 +147,7 @@ def _await_job(work: Work, kind: str, args: Mapping[str, JSON], wait: _Wait) -> 
     cast_at: datetime | None = None
     not_before: datetime | None = None
     server_seen = progressed = utcnow()
+    look_after = SERVER_CHECK_AFTER
     while True:
         with work.doors.database.reading() as tx:
             job = guests.job(tx, errand.instance_id(work), errand.name(work))
@@ -167,8 +171,8 @@ def _await_job(work: Work, kind: str, args: Mapping[str, JSON], wait: _Wait) -> 
             except Unavailable as error:
                 # The bus may have it all the same: its report is waited for meanwhile, or else many casts would pile up.
                 heard, not_before = error.message.rstrip("."), now + CAST_AGAIN_AFTER
-        if now - server_seen > SERVER_CHECK_AFTER:
-            server_seen = now
+        if now - server_seen > look_after:
+            server_seen, look_after = now, min(look_after * SERVER_CHECK_GROWTH, LONGEST_SERVER_CHECK)
             _check_server(work, errand)
         work.pause(next(pauses))
 

@@ -1,6 +1,5 @@
 """Makes a fresh data directory with nobody in it but the server's own internal account."""
 
-import os
 from pathlib import Path
 
 from trove.datastores.contract import Command, Host
@@ -31,7 +30,7 @@ def initialise(host: Host, target: Path) -> None:
         "--innodb-buffer-pool-size=16M",
         "--skip-name-resolve",
     )
-    if os.geteuid() == 0:
+    if host.uid == 0:
         common += ("--user=root",)
     server = program(host, PACKAGE, "mariadbd", "mysqld")
     install = program(host, PACKAGE, "mariadb-install-db", "mysql_install_db")

@@ -5,10 +5,10 @@ Source: "Upgrading MariaDB" and "mariadb-upgrade" of MariaDB's manual: from any 
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from trove.core.errors import GuestError
+from trove.core.trees import bytes_on_disk
 from trove.core.units import MIB
 from trove.datastores.contract import Command
 from trove.datastores.families.mysql.naming import ADMIN
@@ -42,7 +42,7 @@ class Upgrading(Server):
             raise GuestError(f"MariaDB cannot go back from {present} to {version}.")
         if _series(version) not in {_series(known) for known in SPEC.usable_versions}:
             raise GuestError(f"An upgrade from {present} to {version} is not known to work.")
-        needed, usage = _size(self._data) + MARGIN, self._host.usage()
+        needed, usage = bytes_on_disk(self._data) + MARGIN, self._host.usage()
         if needed > usage.total - usage.used:
             raise GuestError(
                 f"A copy of the data is kept during the upgrade, which takes {needed // MIB} MiB; the volume has "
@@ -69,8 +69,6 @@ class Upgrading(Server):
             self.stop(timeout_s=STOP_TIMEOUT_S)
         finally:
             self._private = False
-        progress("letting tenants in", 90)
-        self.start()
 
     def revert_upgrade(self) -> None:
         """Stop the server, and put the copy in the place of the data. Without one: nothing."""
@@ -124,8 +122,3 @@ class Upgrading(Server):
 def _series(version: str) -> tuple[int, ...]:
     """Return the part of a version number that names its series, such as 10.11."""
     return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-
-
-def _size(folder: Path) -> int:
-    """Return how much room the files below a directory take, in bytes."""
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())

@@ -19,7 +19,7 @@ def initialise(host: Host, target: Path, major: int) -> None:
 
     Its own rules for logging in let the agent's account in over Unix sockets, for pg_upgrade; the server runs with others.
     """
-    if os.geteuid() == 0:
+    if host.uid == 0:
         raise GuestError("PostgreSQL refuses to run as root: let the guest agent run as another user.")
     run(
         host,

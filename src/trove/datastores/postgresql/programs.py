@@ -74,17 +74,15 @@ def _title(argv: Sequence[str]) -> str:
 
 def _name(host: Host) -> Mapping[str, str]:
     """Return an environment in which the user has a name although the system has none for it."""
-    import os  # noqa: PLC0415
-
     if host.run(Command(argv=("id", "-un"), timeout_s=_ID_TIMEOUT_S)).returncode == 0:
         return {}
     users, groups = host.run_dir / "passwd", host.run_dir / "group"
-    host.write_file(users, f"trove:x:{os.geteuid()}:{os.getegid()}::/:/bin/false\n".encode(), lasting=False)
-    host.write_file(groups, f"trove:x:{os.getegid()}:\n".encode(), lasting=False)
+    host.write_file(users, f"trove:x:{host.uid}:{host.gid}::/:/bin/false\n".encode(), lasting=False)
+    host.write_file(groups, f"trove:x:{host.gid}:\n".encode(), lasting=False)
     wrapper = {"LD_PRELOAD": _NO_NAME, "NSS_WRAPPER_PASSWD": str(users), "NSS_WRAPPER_GROUP": str(groups)}
     if host.run(Command(argv=("id", "-un"), env=wrapper, timeout_s=_ID_TIMEOUT_S)).returncode:
         raise GuestError(
-            f"The system has no name for user {os.geteuid()}, which PostgreSQL insists on: give it one, run database servers "
+            f"The system has no name for user {host.uid}, which PostgreSQL insists on: give it one, run database servers "
             "in bubblewrap, or apt-get install libnss-wrapper."
         )
     return wrapper

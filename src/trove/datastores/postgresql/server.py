@@ -225,6 +225,7 @@ class Server:
         """
         private = private or (self._state.flag("closed") and not self._is_standby())
         server = self._program("postgres")
+        self.check_space()
         deadline = time.monotonic() + _LINGER_S
         while True:
             self._write_server_config()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from trove.core.logs import LogType
-from trove.datastores.contract import ConfigInputs, Facet, ReplicaBuild, Spec
+from trove.datastores.contract import ConfigInputs, Facet, ReplicaBuild, Spec, series_of
 from trove.datastores.postgresql import naming
 
 if TYPE_CHECKING:
@@ -58,5 +58,6 @@ SPEC = Spec(
     parameters=_parameters,
     read_config=_read_config,
     replica_build=ReplicaBuild.DIRECT,
+    can_restore=lambda backup, own: series_of(backup)[:1] == series_of(own)[:1],
     logs=LOGS,
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trove.core.errors import GuestError, TroveError
+from trove.core.trees import bytes_on_disk
 from trove.core.units import MIB
 from trove.datastores.postgresql.control import CLEAN, control_data
 from trove.datastores.postgresql.install import IDENTITY, initialise
@@ -41,7 +42,7 @@ class Upgrades(Server):
             raise GuestError("A replica cannot be upgraded: upgrade its source alone, and build new replicas from it.")
         if target == present:
             return
-        usage, needed = self._host.usage(), _bytes_of(self._data) + _SPARE
+        usage, needed = self._host.usage(), bytes_on_disk(self._data) + _SPARE
         if usage.total - usage.used < needed:
             free = (usage.total - usage.used) // MIB
             raise GuestError(f"The upgrade copies the data: it needs {needed // MIB} MiB on the volume, {free} MiB are free.")
@@ -55,7 +56,7 @@ class Upgrades(Server):
     def upgrade(self, version: str, *, config: str, progress: Callable[[str, int], None]) -> None:
         """Start this version of the server with this configuration, and bring its data up to it.
 
-        The old data are only read. Tenants reach the server when all is done.
+        The old data are only read.
         """
         target = _major(version)
         present = major_of(self._data)
@@ -65,12 +66,10 @@ class Upgrades(Server):
         if present != target:
             self._convert(target, progress)
         progress("starting the server", 80)
-        self.start()
-        if self._config.refused is not None:
-            raise GuestError(f"The new version refuses its configuration: {self._config.refused}")
-        if present != target:
-            progress("gathering statistics", 90)
-            self._analyze(target)
+        self.stop(timeout_s=_STOP_TIMEOUT_S)  # one that an earlier attempt has left
+        self._config.use_written()
+        self._launch(private=True)
+        self.stop(timeout_s=_STOP_TIMEOUT_S)
 
     def revert_upgrade(self) -> None:
         """Stop the server, and bring the data back to what they were before `upgrade`. Without one: nothing."""
@@ -85,7 +84,10 @@ class Upgrades(Server):
         self._host.remove_tree(self._new)
 
     def finish_upgrade(self) -> None:
-        """Remove the data from before the upgrade."""
+        """Gather statistics of the converted data, and remove those from before the upgrade."""
+        present = major_of(self._data)
+        if self._old.exists() and present is not None and self._host.server_pid() is not None:
+            self._analyze(present)
         for folder in (self._old, self._new):
             self._host.remove_tree(folder)
 
@@ -172,7 +174,3 @@ def _major(version: str) -> int:
     if not digits.isdigit():
         raise GuestError(f"'{version}' is not a version of PostgreSQL.")
     return int(digits)
-
-
-def _bytes_of(folder: Path) -> int:
-    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*") if not path.is_dir())

@@ -53,6 +53,11 @@ def check_restorable(doors: Doors, backup: Backup, version: DatastoreVersion, si
     if ours is None or ours.datastore_name != version.datastore_name:
         theirs = "a datastore that is no longer on offer" if ours is None else ours.datastore_name
         raise InvalidInput(f"Backup {backup.id} is of {theirs}, and the instance of {version.datastore_name}.")
+    if not spec.can_restore(ours.version, version.version):
+        raise InvalidInput(
+            f"datastore_version: backup {backup.id} is of {ours.datastore_name} {ours.version}, whose data {version.version} "
+            f"cannot begin with. Restore it with its own version, and upgrade the instance then."
+        )
 
 
 def hold_restorable(tx: Tx, backup_id: str) -> None:

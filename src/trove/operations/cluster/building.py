@@ -54,7 +54,9 @@ class MemberRequest:
     module_ids: tuple[str, ...] = ()
 
 
-def checked_flavor(doors: Doors, spec: Spec, version_id: str, members: Sequence[MemberRequest], where: str) -> Flavor:
+def checked_flavor(
+    doors: Doors, spec: Spec, version_id: str, project_id: str, members: Sequence[MemberRequest], where: str
+) -> Flavor:
     """Return the flavor of all members, which the request has under the key `where`.
 
     Raises `InvalidInput`, `QuotaExceeded` or `Unsupported`, naming the member and the field, unless each could be an instance
@@ -66,11 +68,12 @@ def checked_flavor(doors: Doors, spec: Spec, version_id: str, members: Sequence[
             flavors.append(create.wanted_flavor(doors, each.flavor_ref))
             create.check_volume(doors, spec, each.volume_size_gib, each.volume_type)
             create.check_region(doors, each.region)
-            doors.cloud.check_nic(each.nic)
+            doors.cloud.check_nic(each.nic, project_id)
         except InvalidInput as error:
             raise InvalidInput(f"{where}[{number}]: {error.message}") from error
         if each.type not in {None, spec.clusters.member_type}:
             raise InvalidInput(f"{where}[{number}]['type']: must be {spec.clusters.member_type} in clusters of {spec.title}.")
+    _need_own_ports(where, [each.nic.port_id for each in members])
     _need_alike(f"{where}[{{}}]['flavorRef']", "flavor", [flavor.id for flavor in flavors])
     _need_alike(f"{where}[{{}}]['volume']", "volume", [(each.volume_size_gib, each.volume_type) for each in members])
     _need_alike(f"{where}[{{}}]['nics']", "network", [(each.nic.network_id, each.nic.subnet_id) for each in members])
@@ -182,6 +185,12 @@ def _names(cluster: Cluster, members: Sequence[MemberRequest]) -> Iterator[str]:
             name = None if free in taken else free
         taken.add(name)
         yield name
+
+
+def _need_own_ports(where: str, ports: Sequence[str | None]) -> None:
+    for number, port in enumerate(ports):
+        if port is not None and port in ports[:number]:
+            raise InvalidInput(f"{where}[{number}]['nics'][0]['port-id']: {port} is another member's already.")
 
 
 def _need_alike(field: str, what: str, values: Sequence[object]) -> None:

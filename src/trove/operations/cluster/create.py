@@ -51,7 +51,7 @@ def start(doors: Doors, caller: Caller, request: CreateCluster) -> Cluster:
     least = spec.clusters.min_members
     if len(request.members) < least:
         raise InvalidInput(f"instances: a cluster of {spec.title} needs at least {least} members, not {len(request.members)}.")
-    flavor = building.checked_flavor(doors, spec, version.id, request.members, "instances")
+    flavor = building.checked_flavor(doors, spec, version.id, caller.project_id, request.members, "instances")
     cluster, operation_id = doors.database.run(_book, doors, caller, request, version, flavor)
     doors.announcer.announce(operation_id)
     return cluster

@@ -32,7 +32,7 @@ def start(doors: Doors, caller: Caller, cluster_id: str, members: Sequence[Membe
     spec = need_verb(cluster, ClusterVerb.GROW)
     if not members:
         raise InvalidInput("grow: names no new member.")
-    flavor = building.checked_flavor(doors, spec, cluster.datastore_version.id, members, "grow")
+    flavor = building.checked_flavor(doors, spec, cluster.datastore_version.id, cluster.project_id, members, "grow")
     grown, operation_id = doors.database.run(_book, doors, caller, cluster_id, members, flavor)
     doors.announcer.announce(operation_id)
     return grown

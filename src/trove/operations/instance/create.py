@@ -25,7 +25,7 @@ from trove.operations.booking import book, commit_reserved, conclude, need_room,
 from trove.operations.doors import Doors
 from trove.operations.guest_jobs import await_serving, forget_job, run_job
 from trove.operations.instance import replica_building
-from trove.operations.instance.bootstrap import guest_files
+from trove.operations.instance.bootstrap import guest_files, machine_files
 from trove.operations.instance.configuring import attachable
 from trove.operations.module.applying import (
     MODULES,
@@ -191,18 +191,23 @@ def ensure_server(work: Work) -> None:
     with doors.database.reading() as tx:
         instance = instances.get(tx, work.operation.resource_id)
         key = instances.guest_key(tx, instance.id)
-    server = doors.cloud.ensure_server(server_spec(work, instance, key))
+    server = doors.cloud.ensure_server(server_spec(work, instance, key, new_volume=True))
     with doors.database.transaction() as tx:
         instances.record_server(tx, instance.id, fence=work.fence, server_id=server.id)
 
 
-def server_spec(work: Work, instance: Instance, key: bytes, *, may_begin: bool = True) -> ServerSpec:
+def server_spec(work: Work, instance: Instance, key: bytes, *, may_begin: bool = True, new_volume: bool = False) -> ServerSpec:
     """Let the guest onto the bus, and return what to boot, with all that its agent needs to know. May run twice.
 
-    `may_begin` lets the agent set up its database server before it is spoken to.
+    `may_begin` lets the agent set up its database server before it is spoken to; `new_volume` says that its volume was never
+    given to another server.
     """
     doors, version = work.doors, instance.datastore_version
-    credential = doors.admission.admit(instance.id)
+    credential, interval_s = doors.admission.admit(instance.id), doors.settings.heartbeat_interval_s
+    first_config = _config(work, instance) if may_begin and not _BEGUN_ELSEWHERE & work.operation.args.keys() else None
+    files = guest_files(instance, key, credential, report_interval_s=interval_s, first_config=first_config)
+    if (machines := doors.settings.machines) is not None:
+        files |= machine_files(instance, machines, credential, report_interval_s=interval_s, new_volume=new_volume)
     zone = work.operation.args.get("availability_zone")
     return ServerSpec(
         instance_id=instance.id,
@@ -216,13 +221,7 @@ def server_spec(work: Work, instance: Instance, key: bytes, *, may_begin: bool =
         availability_zone=None if zone is None else str(zone),
         locality=instance.locality,
         server_group=None if instance.locality is None else instance.cluster_id or instance.replica_of or instance.id,
-        files=guest_files(
-            instance,
-            key,
-            credential,
-            report_interval_s=doors.settings.heartbeat_interval_s,
-            first_config=_config(work, instance) if may_begin and not _BEGUN_ELSEWHERE & work.operation.args.keys() else None,
-        ),
+        files=files,
     )
 
 
@@ -343,9 +342,9 @@ def check_volume(doors: Doors, spec: Spec, size: int | None, volume_type: str | 
 
     `size` is in GiB; None for no volume.
     """
-    if not spec.volume_support:
+    if not (spec.volume_support and doors.settings.volume_support):
         if size is not None:
-            raise Unsupported(f"volume: {spec.title} has no data volume")
+            raise Unsupported(f"volume: {spec.title if doors.settings.volume_support else 'this cloud'} has no data volumes")
         return
     if size is None:
         raise InvalidInput("volume: size is required")

@@ -9,6 +9,7 @@ from typing import Any
 
 from trove.core.callers import Caller
 from trove.core.errors import InvalidInput, NotFound, TroveError
+from trove.core.instances import Instance
 from trove.core.json import JSON
 from trove.core.transitions import Event
 from trove.operations.booking import book, conclude, need_room
@@ -21,7 +22,7 @@ from trove.operations.module.applying import WAITING_FOR, apply_modules_again
 from trove.operations.sight import instance_of
 from trove.operations.steps import line, step
 from trove.operations.work import Work
-from trove.store import instances
+from trove.store import datastores, instances
 from trove.store.session import Tx
 
 KIND = "instance.rebuild"
@@ -30,8 +31,8 @@ KIND = "instance.rebuild"
 def start(doors: Doors, caller: Caller, instance_id: str, image_id: str) -> None:
     """Accept the rebuild from the image.
 
-    Raises `NotFound`, `InvalidInput` for an image that the cloud has not or an instance without a volume, `NotReady` while the
-    instance is busy, `Overloaded`.
+    Raises `NotFound`, `InvalidInput` for an image that the cloud has not, or that is of another version than the data, or an
+    instance without a volume, `NotReady` while the instance is busy, `Overloaded`.
     """
     with doors.database.reading() as tx:
         instance_of(tx, caller, instance_id)
@@ -47,12 +48,26 @@ def _book(tx: Tx, doors: Doors, caller: Caller, instance_id: str, image_id: str)
     instance = instance_of(tx, caller, instance_id)
     if instance.volume is None or instance.volume.volume_id is None:
         raise InvalidInput(f"Instance {instance.id} has no volume: its data would be lost with its server.")
+    _need_same_version(tx, instance, image_id)
     instances.apply(tx, instance.id, Event.REBUILD_ACCEPTED)
     args: dict[str, JSON] = {"image_id": image_id}
     secrets: dict[str, JSON] = {}
     if instance.replica_of is not None:
         args[REPLICA_OF], secrets = instance.replica_of, new_accounts([instance.id])
     return book(tx, caller, instance, KIND, timeout_s=doors.settings.build_timeout_s, args=args, secrets=secrets).id
+
+
+def _need_same_version(tx: Tx, instance: Instance, image_id: str) -> None:
+    """Raise `InvalidInput` for an image that is on offer for other versions alone: its server could not take the data."""
+    own = instance.datastore_version
+    versions = [each for datastore in datastores.all(tx, include_inactive=True) for each in datastore.versions]
+    offered = [each for each in versions if each.image_id == image_id]
+    if offered and not any((each.manager, each.version) == (own.manager, own.version) for each in offered):
+        others = ", ".join(sorted(f"{each.datastore_name} {each.version}" for each in offered))
+        raise InvalidInput(
+            f"rebuild['image_id']: image {image_id} is of {others}, and the data of instance {instance.id} are of "
+            f"{own.datastore_name} {own.version}. Upgrade the instance instead, or choose an image of its own version."
+        )
 
 
 def flow(work: Work) -> Any:

@@ -33,12 +33,15 @@ MOST_AT_ONCE = 3
 class CreateReplicas:
     """What the tenant asked for. Flavor, volume, datastore version and locality are those of the source.
 
-    Of several, each has its number (-1, -2 …) behind `name`.
+    Of several, each has its number (-1, -2 …) behind `name`. A flavor or volume that is given is what the tenant expects.
     """
 
     name: str
     source_id: str
     count: int = 1
+    flavor_ref: str | None = None
+    volume_size_gib: int | None = None
+    volume_type: str | None = None
     availability_zone: str | None = None
     nic: NicRequest = field(default_factory=NicRequest)
     access: Access | None = None
@@ -69,6 +72,17 @@ def need_replication(instance: Instance) -> None:
         raise InvalidInput(f"Replication is not supported for datastore {instance.datastore_version.datastore_name}.")
 
 
+def _need_expected(source: Instance, request: CreateReplicas) -> None:
+    volume = source.volume
+    for name, wanted, there in (
+        ("flavorRef", request.flavor_ref, source.flavor_id),
+        ("volume.size", request.volume_size_gib, volume.size_gib if volume else None),
+        ("volume.type", request.volume_type, volume.type if volume else None),
+    ):
+        if wanted is not None and wanted != there:
+            raise InvalidInput(f"{name}: a replica has that of its source, {there}, not {wanted}.")
+
+
 def _book(tx: Tx, doors: Doors, caller: Caller, request: CreateReplicas) -> tuple[list[Instance], list[str]]:
     need_room(tx, doors.settings.limits)
     source = instances.get(tx, request.source_id, project_id=caller.project_id)
@@ -76,6 +90,7 @@ def _book(tx: Tx, doors: Doors, caller: Caller, request: CreateReplicas) -> tupl
         raise Unauthorized(f"Instance {source.id} is a replica itself; create a replica of its source {source.replica_of}.")
     need_no_cluster(source)
     need_replication(source)
+    _need_expected(source, request)
     if request.configuration_id is not None:
         attachable(tx, request.configuration_id, project_id=caller.project_id, version=source.datastore_version)
     instances.apply(tx, source.id, Event.REPLICATE_ACCEPTED)

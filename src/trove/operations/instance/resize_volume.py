@@ -8,6 +8,7 @@ from trove.core.quotas import Resource
 from trove.core.transitions import Event
 from trove.operations.booking import book, commit_reserved, conclude, need_room, quota_defaults, release_reserved
 from trove.operations.doors import Doors
+from trove.operations.guest_jobs import forget_job, run_job
 from trove.operations.instance.create import check_volume_size
 from trove.operations.instance.restart import ensure_running
 from trove.operations.sight import instance_of, need_no_cluster
@@ -17,6 +18,8 @@ from trove.store import instances, operations, quotas
 from trove.store.session import Tx
 
 KIND = "instance.resize_volume"
+
+_FILLING = "the guest agent to grow the file system"
 
 
 def start(doors: Doors, caller: Caller, instance_id: str, size_gib: int) -> None:
@@ -51,6 +54,7 @@ def flow(work: Work) -> Any:
         work,
         step(work, grow_volume, waiting_for="the volume to grow", undo=keep_growth),
         step(work, ensure_running, waiting_for="the server to run", timeout_s=reboot_s),
+        *([] if work.doors.settings.machines is None else [step(work, fill_volume, waiting_for=_FILLING)]),
     )
 
 
@@ -76,8 +80,14 @@ def fail(tx: Tx, work: Work, error: TroveError) -> None:
 
 
 def grow_volume(work: Work) -> None:
-    """Have the cloud grow the volume with its file system."""
+    """Have the cloud grow the volume, with its file system where that is the cloud's."""
     work.doors.cloud.grow_volume(work.operation.resource_id, size_gib=_wanted(work))
+
+
+def fill_volume(work: Work) -> None:
+    """Have the guest agent let the file system fill the volume, where the cloud cannot do that."""
+    run_job(work, "grow_volume", {"size_gib": _wanted(work)}, waiting_for=_FILLING)
+    forget_job(work)
 
 
 def keep_growth(work: Work) -> None:

@@ -1,7 +1,6 @@
 """Tries a configuration without a start, and gives a running server what of it can be set while it runs."""
 
 import logging
-import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ def check(host: Host, dialect: Dialect, config: str, scratch: Path) -> None:
     candidate = host.config_dir / f"{dialect.file_name}.cnf.new"
     host.write_file(candidate, config.encode(), lasting=False)
     line = [program(host, dialect.package, *dialect.programs), f"--defaults-file={candidate}", f"--datadir={scratch}"]
-    if os.geteuid() == 0:
+    if host.uid == 0:
         line.append("--user=root")
     try:
         finished = host.run(Command(argv=(*line, *dialect.check_options), timeout_s=_CHECK_TIMEOUT_S))

@@ -32,6 +32,8 @@ START_TIMEOUT_S = 900.0
 _SET_TIMEOUT_S = 120
 """Some variables are set only when files of that size were written."""
 _NEARLY_FULL = 32 * MIB
+_PREPARED = " prepared transactions!"
+"""What servers say that find transactions of which no binary log tells whether they were committed."""
 _WRITE_TEST = 512 * KIB
 
 
@@ -84,7 +86,7 @@ class Server(Accounts):
             self._wait_until_it_answers(0)
             return
         try:
-            launch_surely(self._launch)
+            launch_surely(self._launch_recovered)
         except ServerDied as error:
             self._start_as_before(error)
         self._config.started()
@@ -101,6 +103,32 @@ class Server(Accounts):
         self._config.undo_fall_back()
         raise error
 
+    def _launch_recovered(self) -> None:
+        try:
+            self._launch()
+        except ServerDied as error:
+            if _PREPARED not in error.message:
+                raise
+            LOG.warning("the server was killed after it had closed its binary log: what that holds is committed now")
+            self._commit_prepared()
+            self._launch()
+
+    def _commit_prepared(self) -> None:
+        """Commit the transactions that a server left prepared which was killed while it stopped.
+
+        It closes its binary log in order when no client is there any more, and writes the commits of the last transactions to
+        its redo log after that. So all that are still prepared are in the binary log, were acknowledged, and are what replicas
+        have. The server ends by itself when this is done. Source: "Heuristic Recovery with the Transaction Coordinator Log".
+        """
+        line = (self._program(), *self._options(), "--skip-networking", "--tc-heuristic-recover=COMMIT")
+        self._host.write_file(self._first_statements, b"", lasting=False)
+        try:
+            self._host.start_server(Command(argv=line))
+            if not self._wait_until_gone(START_TIMEOUT_S):
+                self.stop(timeout_s=30.0)
+        finally:
+            self._first_statements.unlink(missing_ok=True)
+
     def _launch(self) -> None:
         if not self._holds_data():
             raise GuestError("There is no data directory: the instance was not prepared.")
@@ -109,6 +137,7 @@ class Server(Accounts):
         self._host.remove_tree(self._tmp)
         self._host.make_dir(self._tmp)
         self._host.make_dir(self._files)
+        self.check_space()  # the server itself would wait for room, a minute each time, before it ends
         self._host.write_file(self._first_statements, self.dialect.first_sql(self._password()).encode(), lasting=False)
         log_before = self._log_size()
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from trove.core.errors import GuestError, TroveError
 from trove.core.json import JSON
+from trove.core.trees import bytes_on_disk
 from trove.core.units import MIB
 from trove.datastores.contract import Command, Host
 from trove.datastores.families.mysql.naming import ADMIN
@@ -142,8 +143,7 @@ def _end_left_behind(sql: Session) -> None:
 
 def _need_room(host: Host, data: Path) -> None:
     """Raise `GuestError` when the copy would fill the volume, and with that stop the server that is copied."""
-    apart = {file for pattern in _NOT_COPIED for each in data.glob(pattern) for file in (each, *each.rglob("*"))}
-    needed = _SPARE + sum(file.stat().st_blocks * 512 for file in data.rglob("*") if file not in apart and file.is_file())
+    needed = _SPARE + bytes_on_disk(data, apart=[each for pattern in _NOT_COPIED for each in data.glob(pattern)])
     usage = host.usage()
     free = usage.total - usage.used
     if free < needed:

@@ -81,7 +81,7 @@ class RedisDriver(Server, Accounts):
             raise GuestError(f"{self._kin.title} has only full backups.")
         if self._host.server_pid() is None:
             raise GuestError("The database server does not run.")
-        with self.session() as server:
+        with self.session(alone=True) as server:
             yield RedisDump(server=server, users=acl.shared(accounts.lines(server)))
 
     def restore(self, streams: Sequence[Callable[[], Iterator[bytes]]], *, progress: Callable[[str, int], None]) -> None:
@@ -178,12 +178,12 @@ class RedisDriver(Server, Accounts):
         """Start this version of the server with this configuration; it reads the data of the one before it."""
         from trove.datastores.families.redis import upgrades  # noqa: PLC0415
 
-        if self._host.server_pid() is None:
-            upgrades.keep(self._host, progress)
+        self.stop(timeout_s=_STOP_TIMEOUT_S)  # one that an earlier attempt has left
+        upgrades.keep(self._host, progress)
         self.write_config(config)
         progress("starting the server", 60)
-        self.start()
-        upgrades.need_version(self.version(), version)
+        with self.privately():
+            upgrades.need_version(self.version(), version)
 
     def revert_upgrade(self) -> None:
         """Stop the server, and bring its data back to what they were before `upgrade`. Without one: nothing."""

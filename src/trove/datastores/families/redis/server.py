@@ -18,6 +18,7 @@ from trove.core.units import KIB, MIB
 from trove.datastores.contract import Command, Host
 from trove.datastores.families.redis import datadir, resp, standing
 from trove.datastores.families.redis.configfile import ConfigFile
+from trove.datastores.families.redis.kept import Kept
 from trove.datastores.families.redis.kin import Kin
 from trove.datastores.families.redis.naming import ADMIN
 from trove.datastores.families.redis.options import option
@@ -30,6 +31,7 @@ LOGS = {"error": LogType.SYS}
 
 START_TIMEOUT_S = 3600.0
 """To read a large database takes long; a server that dies is noticed at once."""
+PRIVATE_STOP_S = 120.0
 LONGEST_LOG = 10 * MIB
 """The log and the one before it may each have this size, and what the server writes in a minute."""
 
@@ -37,6 +39,9 @@ _NEARLY_FULL = 32 * MIB
 _WRITE_TEST = 512 * KIB
 _RESERVE = 0.05
 """So much of a small volume is kept free: a server ends at a write that does not fit, and then at the next."""
+_HELD = "Address already in use"
+"""What a server says while a child of the one before, which was killed as it began to save, has not yet closed its sockets."""
+_CROWDED = "max number of clients reached"
 _NOBODY = 2**31 - 1
 _FROZEN_MS = 24 * 3600 * 1000
 _LINE = re.compile(r"^\d+:[A-Z] .*?\d\d:\d\d:\d\d\.\d+ ([.*#-]) (.*)$")
@@ -70,6 +75,8 @@ class Server:
         self._secret = host.private_dir / f"{ADMIN}.password"
         self._version: tuple[int, str] | None = None
         self._closed_as_full = False
+        self._kept = Kept()
+        self._private = False
         self.role_changes = threading.RLock()
         """Held by whoever changes whether the server takes writes, from looking at its standing to telling the server."""
 
@@ -97,7 +104,7 @@ class Server:
             self._wait_until_it_answers(0, 0)
             return
         try:
-            launch_surely(self._launch)
+            launch_surely(self._launch, lingering=_HELD)
         except ServerDied as error:
             self._start_as_before(error)
         self._config.started()
@@ -113,6 +120,17 @@ class Server:
             return
         self._config.undo_fall_back()
         raise error
+
+    @contextlib.contextmanager
+    def privately(self) -> Iterator[None]:
+        """Have the server run, reached by nobody but the agent, until the end of the block. Raises what a start does."""
+        self._private = True
+        try:
+            launch_surely(self._launch, lingering=_HELD)
+            yield
+            self.stop(timeout_s=PRIVATE_STOP_S)
+        finally:
+            self._private = False
 
     def _launch(self) -> None:
         if not datadir.is_made(self._data):
@@ -144,6 +162,7 @@ class Server:
             with self.session(timeout_s=5) as server:
                 server.run("PING")
                 self._mind_space(server)
+            self._kept.keep(self._host.server_pid() or 0, self.endpoint())
         except Unavailable:
             return ServiceStatus.BLOCKED if self._accepts() else ServiceStatus.RUNNING
         except resp.ReplyError as error:
@@ -197,12 +216,26 @@ class Server:
         self._pid_file.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def session(self, *, timeout_s: float = 12.0) -> Iterator[resp.Session]:
-        """Connect to the server; raises `Unavailable` when it does not answer."""
-        if self._host.server_pid() is None:
+    def session(self, *, timeout_s: float = 12.0, alone: bool = False) -> Iterator[resp.Session]:
+        """Connect to the server; raises `Unavailable` when it does not answer.
+
+        When tenants have taken all connections it is the one that is kept, unless it is to be of one's own: `alone`.
+        """
+        pid = self._host.server_pid()
+        if pid is None:
             raise Unavailable("The database server does not run.")
-        with resp.session(self.endpoint(), timeout_s=timeout_s) as opened:
+        try:
+            opened = resp.Session(self.endpoint(), timeout_s=timeout_s)
+        except (Unavailable, resp.ReplyError) as error:
+            if alone or not _is_crowded(error):
+                raise
+            with self._kept.lent(pid, error) as kept:
+                yield kept
+            return
+        try:
             yield opened
+        finally:
+            opened.close()
 
     def endpoint(self) -> resp.Endpoint:
         """Return where the agent finds the server."""
@@ -299,7 +332,7 @@ class Server:
             ("dir", str(self._data)),
             ("aclfile", str(self._data / datadir.USERS)),
             ("bind", self._host.address),
-            ("port", str(self._kin.port)),
+            ("port", "0" if self._private else str(self._kin.port)),
             ("unixsocket", str(self._socket)),
             ("unixsocketperm", "700"),
             ("pidfile", str(self._pid_file)),
@@ -375,6 +408,11 @@ class Server:
         found = [match for line in (output + log).splitlines() if (match := _LINE.match(line))]
         errors = [each[2] for each in found if each[1] == "#" and not each[2].startswith("WARNING")]
         return " ".join(errors[-3:] or fatal[-3:]) or "it left no message in its log."
+
+
+def _is_crowded(error: TroveError) -> bool:
+    """Tell whether a server that runs took no more connections: it says so, if it is heard before it hangs up."""
+    return _CROWDED in error.message or isinstance(error.__cause__, BrokenPipeError | ConnectionResetError)
 
 
 def _size(path: Path) -> int:
