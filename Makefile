@@ -15,9 +15,9 @@ demo: ## Build a real database server through the whole service, use it, remove 
 
 test: ## Run every test, with real servers
 	@tools/setup test
-	$(PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(PYTHON) -m pytest -n 3 --dist loadgroup $(ARGS)
 
-test-openstack: ## Run the tests of a real OpenStack: LAB=<path to the lab program>, or TROVE_TEST_CLOUDS=<clouds.yaml>
+test-openstack: ## Run the tests of a real OpenStack: LAB=<path to the lab program>, or OS_CLOUD=<cloud>; doc/openstack.md tells more
 	@tools/setup test
 	@tools/test_openstack $(ARGS)
 

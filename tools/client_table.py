@@ -25,7 +25,7 @@ CLIENTS = {
     "trove": "the older shell `trove` of python-troveclient",
     "openstacksdk": "the database proxy of openstacksdk",
     "gophercloud": "gophercloud's `db/v1`, on which Terraform's provider stands",
-    "heat": "what Heat's `OS::Trove::Instance` sends",
+    "heat": "a real Heat with `OS::Trove::Instance` and `OS::Trove::Cluster`, and what it sends for networks",
     "dashboard": "what trove-dashboard calls of python-troveclient's library",
     "library": "the rest of python-troveclient's library",
     "tempest": "classes of trove-tempest-plugin's scenarios",

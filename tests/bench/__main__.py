@@ -1,8 +1,8 @@
-"""Run the bench: python -m tests.bench [first_query] [api] [conductor] [operations] [backups] [replication] [failover]."""
+"""Run the bench: python -m tests.bench [first_query] [api] [conductor] [operations] [backups] [replication] [failover] …."""
 
 import sys
 
-from tests.bench import api, backups, conductor, failover, first_query, operations, replication
+from tests.bench import api, backups, conductor, failover, first_query, openstack, operations, replication
 
 SECTIONS = {
     "first_query": first_query.main,
@@ -12,6 +12,7 @@ SECTIONS = {
     "backups": backups.main,
     "replication": replication.main,
     "failover": failover.main,
+    "openstack": openstack.main,
 }
 
 for chosen in sys.argv[1:] or list(SECTIONS):

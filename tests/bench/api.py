@@ -15,7 +15,8 @@ from sqlalchemy import delete, event, insert, select
 from tests.bench.measure import Figure, cpu_per_request, print_figure, print_heading, wait_for
 from tests.support import keystone as keystones
 from tests.support.mariadb_server import mariadb_server
-from tests.support.stack import Stack, free_port, stack
+from tests.support.ports import free_port
+from tests.support.stack import Stack, stack
 
 from trove.cmd.local import statedb
 from trove.cmd.local.layout import Layout

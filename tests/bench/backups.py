@@ -1,4 +1,4 @@
-"""Backups and restores of MariaDB beside its bare tools, and the memory that an agent needs to stream a gigabyte."""
+"""Backups and restores beside the engines' bare tools, and the memory that an agent needs to stream a gigabyte."""
 
 import json
 import os
@@ -9,7 +9,8 @@ import sys
 import tempfile
 import time
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ from tests.support.servers import Server
 
 from trove.core.accounts import Database, User
 from trove.datastores.mariadb.naming import ADMIN
+from trove.datastores.postgresql.naming import ADMIN as POSTGRESQL_ADMIN
 from trove.objectstore.file import FileObjectStore
 
-RUNS = 3
+RUNS = 5
 ROWS = 300_000
+FILLER_MIB = 80
 SEGMENT = 8 * 1024 * 1024
 STREAMED = 1024**3
 
@@ -35,29 +38,33 @@ def main() -> None:
     """Print the figures."""
     with tempfile.TemporaryDirectory(prefix="trove-bench-") as folder, file_store(Path(folder) / "objects") as store:
         Path(folder).chmod(0o711)
-        print_heading("Backups of MariaDB, file store")
         with machines_directory() as machines:
-            _mariadb(machines, store)
+            for edition in DEFAULTS:
+                if edition.manager in _BARE:
+                    print_heading(f"Backups of {edition.spec.title}, file store")
+                    _engine(edition, machines, store)
         print_heading("An agent that streams 1 GiB")
         _memory(Path(folder), store)
 
 
-def _mariadb(machines: Path, store: FileObjectStore) -> None:
-    edition = next(each for each in DEFAULTS if each.manager == "mariadb")
+def _engine(edition: Edition, machines: Path, store: FileObjectStore) -> None:
     template = make_template(machines, edition.manager, edition.root_dir)
     with machine(machines, edition.manager, template) as guest:
         server = Server(edition=edition, guest=guest, worker=guest.worker())
         server.prepare()
-        fill(server)
+        fill(server) if edition.manager == "mariadb" else _fill_others(server)
         jobs = PlainGuest(machines / "jobs", store)
         bare, clear, sealed, backup_id = [], [], [], ""
+        _ours(jobs, edition, server.worker, _key())  # what is loaded once in the life of an agent
         for _ in range(RUNS):  # In turn, so that all meet the same noise.
-            bare.append(_bare_backup(guest))
+            bare.append(_bare_backup(edition, guest))
             backup_id, seconds = _ours(jobs, edition, server.worker, None)
             clear.append(seconds)
             sealed.append(_ours(jobs, edition, server.worker, _key())[1])
         _ratio("backup stream", bare, clear, "at least 0.9 x", inverse=True)
         _ratio("encrypted backup stream", bare, sealed, "at least 0.75 x", inverse=True)
+        if edition.manager != "mariadb":
+            return
         chain = jobs.chain(backup_id)
         bare, ours = [], []
         for _ in range(RUNS):
@@ -72,10 +79,19 @@ def _mariadb(machines: Path, store: FileObjectStore) -> None:
 
 
 def _ratio(name: str, bare: list[float], ours: list[float], target: str, *, inverse: bool) -> None:
-    """Print the medians; `inverse`: the ratio is of speeds, not of times."""
+    """Print the medians, and that of the ratios of the pairs, which met the same noise; `inverse`: of speeds, not of times."""
     base, value = statistics.median(bare), statistics.median(ours)
-    ratio = base / value if inverse else value / base
+    pairs = [(theirs, mine) if inverse else (mine, theirs) for theirs, mine in zip(bare, ours, strict=True)]
+    ratio = statistics.median(above / below for above, below in pairs)
     print_figure(Figure(name=name, value=f"{value:.2f} s", baseline=f"{base:.2f} s bare", ratio=ratio, target=target))
+
+
+def _fill_others(server: Server) -> None:
+    """Store about as much as `fill` does: half of it does not compress."""
+    with closing(server.connect(server.new_tenant())) as session:
+        session.fill(FILLER_MIB)
+        for number in range(FILLER_MIB):
+            session.put(f"text {number}", "all that the tenant ever wrote " * 32768)
 
 
 def fill(server: Server) -> None:
@@ -117,20 +133,45 @@ def bare_options(guest: Machine) -> Path:
     return path
 
 
-def _bare_backup(guest: Machine) -> float:
-    began = time.monotonic()
+def _bare_backup(edition: Edition, guest: Machine) -> float:
     target = guest.root / "bare"
     target.mkdir(exist_ok=True)
-    command = (
-        f"mariadb-backup --defaults-file={bare_options(guest)} --backup --stream=mbstream --target-dir={target}"
-        f" --datadir={guest.settings.data_dir / 'data'} --tmpdir={target}"
-        f" 2>{target}/words | zstd --fast=1 -q -c > {target}/stream.zst"
-    )
+    tool = _BARE[edition.manager](guest, target)
+    began = time.monotonic()
+    command = f"{tool} 2>{target}/words | zstd --fast=1 -q -c > {target}/stream.zst"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], check=False)
     assert done.returncode == 0, (target / "words").read_text()[-2000:]
     # Ours is on its disk when it is done.
     subprocess.run(["sync", str(target / "stream.zst")], check=True)
     return time.monotonic() - began
+
+
+def _bare_mariadb(guest: Machine, target: Path) -> str:
+    return (
+        f"mariadb-backup --defaults-file={bare_options(guest)} --backup --stream=mbstream --target-dir={target}"
+        f" --datadir={guest.settings.data_dir / 'data'} --tmpdir={target}"
+    )
+
+
+def _bare_postgresql(guest: Machine, _target: Path) -> str:
+    return (
+        f"pg_basebackup --host={guest.settings.run_dir} --username={POSTGRESQL_ADMIN} --no-password --pgdata=- --format=tar"
+        " --wal-method=fetch --checkpoint=fast --no-manifest"
+    )
+
+
+def _bare_redis(guest: Machine, _target: Path) -> str:
+    settings = guest.settings
+    password = (settings.private_dir / "os_admin.password").read_text().strip()
+    return f"REDISCLI_AUTH={password} redis-cli --no-auth-warning --user os_admin -s {settings.run_dir}/redis.sock --rdb -"
+
+
+_BARE: Mapping[str, Callable[[Machine, Path], str]] = {
+    "mariadb": _bare_mariadb,
+    "postgresql": _bare_postgresql,
+    "redis": _bare_redis,
+}
+"""What the bare tool of an engine is called with."""
 
 
 def _bare_restore(guest: Machine) -> float:

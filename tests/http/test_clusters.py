@@ -107,6 +107,24 @@ def test_clusters_are_listed_newest_first_in_pages(api):
     assert api.get(f"/clusters?marker={ids[0]}", user="stranger").status_code == 400
 
 
+def test_heats_words_for_members_are_understood(api):
+    nics = [{"net-id": UNKNOWN}]
+    made = create(api, instances=3 * [{**MEMBER, "availability_zone": "nova", "nics": nics}])
+    with api.doors.database.reading() as tx:
+        (accepted,) = operations.unfinished(tx, limit=9)
+    members = accepted.args["members"]
+    assert [each["id"] for each in members] == [each["id"] for each in made["instances"]]
+    assert {(each["nic"]["network_id"], each["availability_zone"]) for each in members} == {(UNKNOWN, "nova")}
+
+
+def test_two_members_cannot_have_one_port(api, monkeypatch):
+    api.offer_everything()
+    monkeypatch.setattr(api.doors.cloud, "check_nic", lambda *_: None)  # the one in memory has no such ports
+    answer = api.post("/clusters", body(instances=3 * [{**MEMBER, "nics": [{"port-id": UNKNOWN}]}]))
+    assert "instances[1]['nics'][0]['port-id']" in message(answer)
+    assert api.get("/clusters").json == {"clusters": []}
+
+
 def test_a_datastore_without_clusters_is_named(api):
     answer = api.post("/clusters", body(datastore={"type": "mariadb", "version": "10.11"}))
     assert answer.status_code == 501

@@ -162,7 +162,7 @@ def test_bodies_that_arrive_are_bounded_together(held: Held, monkeypatch: pytest
 
 
 def test_slow_headers_and_idle_connections_are_closed(held: Held) -> None:
-    with listening(held, client_header_timeout=0.3) as port, connected(port, 3) as (silent, half, idle):
+    with listening(held, client_header_timeout=2.0) as port, connected(port, 3) as (silent, half, idle):
         half.sendall(b"GET /quick HTTP/1.1\r\nHo")
         ask(idle, "/quick")
         assert b" 200 OK" in answer(idle)
@@ -186,7 +186,7 @@ def test_what_cannot_be_begun_is_refused_at_once(held: Held) -> None:
 
 def test_nobody_waits_for_a_thread_longer_than_is_allowed(held: Held) -> None:
     with (
-        listening(held, trove_api_threads=1, request_wait_timeout=0.2) as port,
+        listening(held, trove_api_threads=1, request_wait_timeout=1.0) as port,
         connected(port) as (first,),
     ):
         ask(first, "/held")
@@ -316,7 +316,7 @@ def test_guests_that_hang_hold_up_nobody_else(hung: tuple[Api, HungGuests]) -> N
     api, bus = hung
     instances = [api.active(f"hangs-{number}", guest=False) for number in range(4)]
     with (
-        listening(api.app, guest_call_threads=4, request_wait_timeout=1.0, max_concurrent_requests=64) as port,
+        listening(api.app, guest_call_threads=4, request_wait_timeout=2.0, max_concurrent_requests=64) as port,
         connected(port, 64) as waiting,
     ):
         for number, connection in enumerate(waiting):

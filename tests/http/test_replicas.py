@@ -98,6 +98,10 @@ def test_every_replica_counts_in_the_quota_and_none_is_made_beyond_it(api, sourc
     [
         ({"flavorRef": "2"}, "flavorRef"),
         ({"volume": {"size": 9}}, "volume"),
+        ({"flavorRef": "1", "volume": {"size": 2}}, "flavorRef"),
+        ({"flavorRef": "2", "volume": {"size": 3}}, "volume.size"),
+        ({"flavorRef": "2", "volume": {"size": 2, "type": "fast"}}, "volume.type"),
+        ({"replica_count": 2, "nics": [{"port-id": UNKNOWN}]}, "port-id"),
         ({"datastore": {"type": "everything"}}, "datastore"),
         ({"locality": "affinity"}, "locality"),
         ({"users": [{"name": "app", "password": "S3cretpw"}]}, "users"),
@@ -113,6 +117,12 @@ def test_every_replica_counts_in_the_quota_and_none_is_made_beyond_it(api, sourc
 def test_what_a_replica_has_from_its_source_cannot_be_asked_for(api, source, fields, word):
     assert word in error(replicate(api, source, **fields), 400, "badRequest")
     assert "replicas" not in shown(api, source)
+
+
+def test_flavor_and_volume_may_be_said_together_when_they_are_the_sources(api, source):
+    result = replicate(api, source, flavorRef="2", volume={"size": 2})
+    assert result.status_code == 200, result.text
+    assert result.json["instance"]["replica_of"]["id"] == source
 
 
 def test_several_need_a_source(api):
@@ -272,7 +282,7 @@ def test_heats_nics_are_understood(api):
     (operation,) = api.get(f"/instances/{made.json['instance']['id']}/operations", user="admin").json["operations"]
     assert operation["args"]["nic"]["ip_address"] == "10.0.0.9"
     refused = api.post("/instances", {"instance": {**SMALL, "nics": [{"port-id": UNKNOWN}]}})
-    assert "port-id" in error(refused, 501, "notImplemented")
+    assert "port-id" in error(refused, 400, "badRequest")
     assert len(api.get("/instances").json["instances"]) == 1
 
 

@@ -1,6 +1,5 @@
 """On the real stack with a real MariaDB: a task manager that dies at a chosen point leaves nothing that another cannot end."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support.stack import Stack
+from tests.support.standstill import standing_still
 
 ROOT = Path(__file__).parents[2]
 DEATH_S = 60.0
@@ -21,11 +21,8 @@ def stopped(running: Stack, service: str) -> Iterator[list[str]]:
     """Hold a service still, as if it hung, and yield the options it was started with."""
     pid = int(running.status()["services"][service]["pid"])
     words = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
-    os.kill(pid, signal.SIGSTOP)
-    try:
+    with standing_still(pid, database=running.root / "trove.sqlite", locks=running.root / "cloud" / "locks"):
         yield words[words.index("-m") + 2 :]
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def die_at(running: Stack, point: tuple[str, str, int], ask: Callable[[], Any]) -> Any:

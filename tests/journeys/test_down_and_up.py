@@ -7,7 +7,8 @@ import threading
 from pathlib import Path
 
 import psutil
-from tests.support.stack import BIN, Stack, await_value, free_port, processes_naming, stack
+from tests.support.ports import free_port
+from tests.support.stack import BIN, Stack, await_value, processes_naming, stack
 
 from trove.cmd.local import processes
 from trove.cmd.local.layout import Layout

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.listening import listening, url_of
+from tests.support.ports import free_port
 from tests.support.rabbitmq import RabbitServer, rabbit_server
-from tests.support.stack import Stack, await_value, free_port, stack
+from tests.support.stack import Stack, await_value, stack
 
 pytestmark = pytest.mark.xdist_group("external-bus")
 

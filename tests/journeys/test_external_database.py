@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from tests.support.disturbed_work import work_while
 from tests.support.mariadb_server import MariaDbServer, mariadb_server
+from tests.support.ports import free_port
 from tests.support.postgresql_server import PostgreSqlServer, postgresql_server
-from tests.support.stack import Stack, free_port, stack
+from tests.support.stack import Stack, stack
 
 pytestmark = pytest.mark.xdist_group("external-database")
 

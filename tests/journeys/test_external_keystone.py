@@ -16,7 +16,8 @@ from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 from tests.support import keystone as keystones
 from tests.support.keystone import Keystone
-from tests.support.stack import BIN, BUILD_S, Stack, free_port, processes_naming, stack
+from tests.support.ports import free_port
+from tests.support.stack import BIN, BUILD_S, Stack, processes_naming, stack
 
 pytestmark = pytest.mark.xdist_group("external-keystone")
 

@@ -3,14 +3,13 @@
 What it wrote after its set had gone on without it is never served beside what the others have.
 """
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 
 import pytest
 from tests.journeys.test_replication import Set, await_step, is_busy, replicated
 from tests.support.stack import Stack, await_value
+from tests.support.standstill import go_on, stand_still
 from tests.support.workload import Writes
 
 
@@ -23,7 +22,7 @@ def ejected(stack: Stack, manager: str) -> Iterator[tuple[Set, str, list[str]]]:
             writes.await_more(50)
         members.await_keys(replica, writes.keys)
         agent = (stack.instance_row(old) or {})["agent_pid"]
-        os.kill(agent, signal.SIGSTOP)
+        stand_still(agent)
         try:
             members.act(old, "eject_replica_source")
             await_step(stack, old, "choose_candidate", "part_candidate", "open_candidate", "let_others_follow")
@@ -31,7 +30,7 @@ def ejected(stack: Stack, manager: str) -> Iterator[tuple[Set, str, list[str]]]:
             await_value(lambda: not is_busy(stack, [old, replica]), 120.0, "the ejection does not end")
         finally:
             with suppress(ProcessLookupError):
-                os.kill(agent, signal.SIGCONT)
+                go_on(agent)
         assert (stack.show(old) or {})["status"] == "SHUTDOWN"
         assert stack.servers(old) == []
         members.source, members.replicas = replica, [old]

@@ -1,12 +1,12 @@
 """What hangs instead of dying is no worse: a service that stands still is replaced, a guest that does can be deleted."""
 
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 from tests.support.stack import Stack, await_value, stack
+from tests.support.standstill import go_on, stand_still
 
 from trove.cmd.local import processes
 from trove.cmd.local.layout import Layout
@@ -46,12 +46,12 @@ def test_a_guest_agent_that_stands_still_is_shown_and_goes_on_where_it_was(watch
     try:
         watched.await_healthy(instance_id)
         agent = (watched.instance_row(instance_id) or {})["agent_pid"]
-        os.kill(agent, signal.SIGSTOP)
+        stand_still(agent)
         await_value(lambda: (watched.show(instance_id) or {})["operating_status"] == "ERROR", 60.0, "nobody misses it")
         watched.await_query(instance_id, password="secret-stunned")
         accepted = watched.request("POST", f"/instances/{instance_id}/action", {"restart": {}})
         assert accepted.status == 202, accepted.text
-        os.kill(agent, signal.SIGCONT)
+        go_on(agent)
         watched.await_healthy(instance_id)
         await_value(lambda: watched.operations(instance_id)[0]["state"] == "SUCCEEDED", 60.0, "the restart does not end")
         assert len(watched.servers(instance_id)) == 1
@@ -66,7 +66,7 @@ def test_a_guest_whose_processes_stand_still_is_deleted_and_leaves_nothing(watch
         watched.await_healthy(instance_id)
         row = watched.instance_row(instance_id) or {}
         for pid in (row["agent_pid"], row["server_pid"]):
-            os.kill(pid, signal.SIGSTOP)
+            stand_still(pid)
     finally:
         _await_accepted_deletion(watched, instance_id)
     watched.await_gone(instance_id)
@@ -76,7 +76,7 @@ def test_a_supervisor_that_stands_still_is_replaced_by_the_next_up(watched: Stac
     before = watched.status()["services"]
     supervisor = processes.load(Layout(root=watched.root).supervisor)
     assert supervisor is not None
-    os.kill(supervisor.pid, signal.SIGSTOP)
+    stand_still(supervisor.pid)
     assert "stands still" in watched.trove_local("up").stderr
     assert {name: one["pid"] for name, one in watched.status()["services"].items()} == {
         name: one["pid"] for name, one in before.items()

@@ -1,7 +1,5 @@
 """More than a small machine can do, asked of the whole stack at once: everything is answered, and everything ends."""
 
-import os
-import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.support.stack import BIN, Reply, Stack, await_value, stack
+from tests.support.standstill import go_on, stand_still
 
 from trove.cloud.local.capacity import machine_memory_mib
 from trove.cmd.local.layout import Layout
@@ -68,7 +67,7 @@ def test_guests_that_hang_hold_up_nobody_else(small: Stack) -> None:
             small.await_healthy(instance_id)
         stopped = [(small.instance_row(instance_id) or {})["agent_pid"] for instance_id in instances]
         for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
+            stand_still(pid)
         with ThreadPoolExecutor(64) as pool:
             asked = [pool.submit(small.request, "GET", f"/instances/{instances[one % 2]}/users") for one in range(64)]
             await_value(lambda: any(each.done() for each in asked), 30.0, "none of those beyond the bound was refused")
@@ -80,7 +79,7 @@ def test_guests_that_hang_hold_up_nobody_else(small: Stack) -> None:
         assert all(int(reply.headers["retry-after"]) >= 1 for reply in replies)
     finally:
         for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
+            go_on(pid)
         for instance_id in instances:
             small.delete(instance_id)
     for instance_id in instances:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from tests.support.dialects import ReadOnly, Session, Tenant, dialect
+from tests.support.living_files import living_files
 from tests.support.stack import Stack, await_value
+from tests.support.standstill import go_on, stand_still
 from tests.support.workload import Writes
 
 from trove.core.ids import new_id
@@ -141,7 +143,7 @@ def test_a_dead_source_is_ejected_and_nothing_is_lost_that_had_reached_a_replica
             members.await_keys(each, writes.keys)
         row = shared.instance_row(dead) or {}
         # Its machine hangs: nothing is heard of it, and its server does not come back.
-        os.kill(row["agent_pid"], signal.SIGSTOP)
+        stand_still(row["agent_pid"])
         try:
             for pid in shared.servers(dead):
                 with suppress(ProcessLookupError):
@@ -151,7 +153,7 @@ def test_a_dead_source_is_ejected_and_nothing_is_lost_that_had_reached_a_replica
             await_value(lambda: not is_busy(shared, [dead, *members.replicas]), 120.0, "the ejection does not end")
         finally:
             with suppress(ProcessLookupError):
-                os.kill(row["agent_pid"], signal.SIGCONT)
+                go_on(row["agent_pid"])
         (new,) = [each for each in members.replicas if not (shared.show(each) or {}).get("replica_of")]
         members.source, members.replicas = new, [each for each in members.replicas if each != new]
         assert members.replicas_shown() == members.replicas
@@ -201,4 +203,4 @@ def await_step(stack: Stack, instance_id: str, *steps: str) -> None:
 
 def left_in_the_object_store(stack: Stack) -> list[str]:
     """Return what is left of the backups that replicas were built from."""
-    return [str(path) for path in stack.root.rglob("database_replicas/**/*") if path.is_file()]
+    return [str(path) for path in living_files(stack.root) if {"c-database_replicas", "data"} <= set(path.parts)]

@@ -1,21 +1,20 @@
 """Task managers share the work; each may die, or stand still and wake up again, at any moment."""
 
-import os
-import signal
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any
 
 import pytest
 from tests.support.disturbed_work import work_while
 from tests.support.stack import Stack, await_value, processes_naming, stack
+from tests.support.standstill import go_on, stand_still_with_empty_hands
 
-from trove.cloud.local.locking import is_locked
 from trove.cmd.local import processes
 
 pytestmark = pytest.mark.xdist_group("several-task-managers")
 
 TASK_MANAGERS = ("trove-taskmanager", "trove-taskmanager-2", "trove-taskmanager-3")
+ATTEMPTS = 8
 
 
 def test_each_of_three_is_killed_in_turn_and_all_work_is_done_once_and_fewer_can_go_on() -> None:
@@ -38,18 +37,15 @@ def test_each_of_three_is_killed_in_turn_and_all_work_is_done_once_and_fewer_can
 def test_one_that_stood_still_past_its_lease_writes_nothing_when_it_wakes_up() -> None:
     config = "[taskmanager]\nlease = 2\nsweep_interval = 0.3\n"
     with stack("--task-managers", "2", "--watchdog", "0", config=config) as own:
-        instance_id = own.create("haunted")
-        sleeper = await_value(lambda: _runner(own, instance_id), 30.0, "nobody runs the operation")
+        instance_id, sleeper = _asleep_in_the_middle(own)
         try:
-            _put_to_sleep(own, sleeper)
-            assert own.operations(instance_id)[0]["state"] == "RUNNING"
             own.await_healthy(instance_id)
             await_value(lambda: own.operations(instance_id)[0]["state"] == "SUCCEEDED", 30.0, "it does not end")
             assert _runner(own, instance_id) != sleeper
             before = _rows(own, instance_id)
             server = own.servers(instance_id)
         finally:
-            os.kill(sleeper, signal.SIGCONT)
+            go_on(sleeper)
         log = next(path for path in (own.root / "log").glob("trove-taskmanager*.log") if f" {sleeper} " in path.read_text())
         await_value(lambda: " is left " in log.read_text().rpartition(" begins")[2], 30.0, "it does not wake up")
         assert _rows(own, instance_id) == before
@@ -62,21 +58,19 @@ def test_one_that_stood_still_past_its_lease_writes_nothing_when_it_wakes_up() -
         assert running is not None, "it goes on with other work"
 
 
-def _put_to_sleep(own: Stack, pid: int) -> None:
-    """Stop a process outside of its transactions and of the cloud's verbs.
-
-    SQLite would let nobody else write until it goes on, and the local cloud nobody else touch the instance. That is what
-    trove-local's watchdog is for, which is off here.
-    """
-    while True:
-        os.kill(pid, signal.SIGSTOP)
-        database = sqlite3.connect(own.root / "trove.sqlite", timeout=0.5, isolation_level=None)
-        with closing(database), suppress(sqlite3.OperationalError):
-            database.execute("BEGIN IMMEDIATE")
-            database.execute("ROLLBACK")
-            if not any(is_locked(path) for path in (own.root / "cloud" / "locks").glob("*.lock")):
-                return
-        os.kill(pid, signal.SIGCONT)
+def _asleep_in_the_middle(own: Stack) -> tuple[str, int]:
+    """Return an instance that is being built, and the task manager that stands still meanwhile. Its watchdog is off."""
+    for _ in range(ATTEMPTS):
+        instance_id = own.create("haunted")
+        sleeper = await_value(lambda one=instance_id: _runner(own, one), 30.0, "nobody runs the operation")
+        stand_still_with_empty_hands(sleeper, database=own.root / "trove.sqlite", locks=own.root / "cloud" / "locks")
+        if own.operations(instance_id)[0]["state"] == "RUNNING":
+            return instance_id, sleeper
+        go_on(sleeper)  # it had its hands full until it was done
+        own.await_healthy(instance_id)
+        own.delete(instance_id)
+        own.await_gone(instance_id)
+    raise AssertionError("no operation can be caught in its middle")
 
 
 def _runner(own: Stack, instance_id: str) -> int | None:

@@ -37,7 +37,7 @@ def test_everything_is_named_and_tagged_after_its_instance(form: Form, lab: Any)
 
 def test_a_guest_finds_its_files_and_what_the_operator_adds(lab: Any, form: Form) -> None:
     extra = {"fake": "#cloud-config\nruncmd: [[true]]\nwrite_files: [{path: /etc/motd, content: hi}]\n"}
-    cloud = OpenStackCloud(settings_of("lab-admin", extra_userdata=extra))
+    cloud = OpenStackCloud(settings_of(lab, extra_userdata=extra))
     one = new_id()
     cloud.ensure_port(one, NicRequest(), None, (3306,))
     cloud.ensure_server(make_spec(one, files={"guest_info.conf": b"[DEFAULT]\nguest_id = x\n"}))
@@ -83,7 +83,7 @@ def test_a_port_that_somebody_died_over_is_finished(form: Form, lab: Any) -> Non
 def test_a_network_that_is_not_there_is_named(form: Form, nic: dict[str, str]) -> None:
     ((field, value),) = nic.items()
     with pytest.raises(InvalidInput, match=f"{field}.*{value}"):
-        form.cloud.check_nic(NicRequest(**nic))
+        form.cloud.check_nic(NicRequest(**nic), new_id())
 
 
 @pytest.mark.parametrize("locality", ["affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"])

@@ -20,7 +20,8 @@ import pytest
 from tests.support import keystone as keystones
 from tests.support.clients_recorder import Exchange, Recorder, recording
 from tests.support.keystone import Keystone
-from tests.support.stack import BIN, BUILD_S, Stack, free_port, stack
+from tests.support.ports import free_port
+from tests.support.stack import BIN, BUILD_S, Stack, stack
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # Of the client's own imports.

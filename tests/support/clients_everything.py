@@ -15,7 +15,7 @@ from keystoneauth1.http_basic import HTTPBasicAuth
 from tests.support.clients import Clients
 from tests.support.clients_recorder import recording
 from tests.support.http_api import PASSWORD, PASTE_FILE, USERS, listening, oslo_conf, write_accounts
-from tests.support.stack import free_port
+from tests.support.ports import free_port
 from tests.support.world import World, world
 
 from trove.api.app import load

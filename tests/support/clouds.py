@@ -62,7 +62,7 @@ def make_spec(instance_id: str, **changes: Any) -> ServerSpec:
     return replace(spec, **changes)
 
 
-def eventually(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+def eventually(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
     """Wait until `condition` holds; fail with `what` when it does not."""
     assert wait_until(lambda: bool(condition()), timeout_s), f"never came true: {what}"
 

@@ -14,7 +14,7 @@ class Edition:
     """A version of an engine. `image` is None for the host's own packages.
 
     `stand_in` says whose server it runs on, if that is not the engine's own. `unproven` are facets that cannot be proven with
-    what can be had, so that the suite leaves them out.
+    what can be had, so that the suite leaves them out. `twin` names an engine whose server and driver are nearly the same.
     """
 
     manager: str
@@ -22,6 +22,7 @@ class Edition:
     image: str | None = None
     stand_in: str | None = None
     unproven: frozenset[Facet] = frozenset()
+    twin: str | None = None
 
     def __str__(self) -> str:
         return f"{self.manager}-{self.version}"
@@ -51,7 +52,7 @@ _WANTED = (
     Edition(manager="postgresql", version="18", image="postgresql-18", unproven=frozenset({Facet.UPGRADES})),
     Edition(manager="redis", version="7.0"),
     Edition(manager="redis", version="8.0", image="redis-8.0"),
-    Edition(manager="valkey", version="8.1", image="valkey-8.1"),
+    Edition(manager="valkey", version="8.1", image="valkey-8.1", twin="redis"),
 )
 
 ALL = tuple(each for each in _WANTED if each.manager in registry.managers())

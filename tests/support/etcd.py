@@ -6,7 +6,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.support.private_process import free_port, private_directory, program, serving
+from tests.support.ports import free_port
+from tests.support.private_process import private_directory, program, serving
 
 HOST = "127.0.0.1"
 

@@ -1,17 +1,13 @@
 """The real API behind its real Paste pipeline, over a SQLite store, a memory cloud and a memory bus with scripted guests."""
 
-import atexit
 import base64
 import json
 import os
-import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +16,7 @@ from falcon import testing
 from oslo_config import cfg
 from tests.support import answers
 from tests.support.engines import EVERYTHING
+from tests.support.state_files import make_state_file, open_state_file
 from tests.support.world import applied_module, until
 
 from trove.api.app import load
@@ -40,7 +37,7 @@ from trove.core.transitions import Event
 from trove.datastores import registry
 from trove.objectstore.memory import MemoryObjectStore
 from trove.operations.doors import Doors, Limits, Settings
-from trove.store import datastores, guests, instances, schema
+from trove.store import datastores, guests, instances
 from trove.store.session import Database
 from trove.store.vault import Vault
 
@@ -352,18 +349,6 @@ def write_accounts(directory: Path, users: Mapping[str, Any] = USERS) -> tuple[P
     return user_file, roles_file
 
 
-@cache
-def _empty_database() -> Path:
-    """Return a state database with its schema, made once a process and removed at its end."""
-    directory = tempfile.TemporaryDirectory(prefix="trove-empty-")
-    atexit.register(directory.cleanup)
-    path = Path(directory.name) / "empty.sqlite"
-    database = Database(f"sqlite:///{path}", vault=Vault([Vault.new_key()]))
-    schema.upgrade(database)
-    database.close()
-    return path
-
-
 @contextmanager
 def serving_api(
     directory: Path,
@@ -375,8 +360,8 @@ def serving_api(
     """Run the API on fresh doors in `directory`, changed by `around`; everything is closed afterwards."""
     user_file, roles_file = write_accounts(directory)
     with ExitStack() as stack:
-        shutil.copyfile(_empty_database(), directory / "trove.sqlite")
-        database = Database(f"sqlite:///{directory}/trove.sqlite", vault=Vault([Vault.new_key()]))
+        make_state_file(directory / "trove.sqlite")
+        database = open_state_file(directory / "trove.sqlite", vault=Vault([Vault.new_key()]), kind=Database)
         stack.callback(database.close)
         with database.transaction() as tx:
             datastores.put_datastore(tx, "mariadb")

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,8 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 KEYSTONE = "keystone==30.0.0"
 ADMIN_PASSWORD = "admin-secret"
@@ -61,9 +62,9 @@ class Keystone:
 @contextlib.contextmanager
 def keystone(*, trove_url: str) -> Iterator[Keystone]:
     """Start a fresh Keystone whose catalog has `database` at `trove_url` + `/v1.0/%(tenant_id)s`; removes it afterwards."""
-    python = _environment()
+    python = environment()
     directory = Path(tempfile.mkdtemp(prefix="trove-keystone-"))
-    port = _free_port()
+    port = free_port()
     root = f"http://127.0.0.1:{port}"
     process: subprocess.Popen[bytes] | None = None
     try:
@@ -83,7 +84,8 @@ def keystone(*, trove_url: str) -> Iterator[Keystone]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _environment() -> str:
+def environment() -> str:
+    """Return the Python of the environment, which is made when it is not there."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trove-tests"
     home = cache / KEYSTONE.replace("==", "-")
     python = home / "bin" / "python"
@@ -178,6 +180,17 @@ def offer(url: str, service_type: str, endpoint: str) -> Callable[[], None]:
     return lambda: (call("DELETE", f"/services/{service}"), None)[1]
 
 
+def add_service_user(url: str, name: str, service_project: str) -> None:
+    """Give another service of the Keystone at `url` a user; its password is `SERVICE_PASSWORD`."""
+    token = login(url, "admin", ADMIN_PASSWORD, "admin")
+    wanted = {"name": name, "password": SERVICE_PASSWORD, "domain_id": "default"}
+    user = _call(url, "POST", "/users", {"user": wanted}, token=token)[0]["user"]["id"]
+    roles: list[dict[str, str]] = _call(url, "GET", "/roles", token=token)[0]["roles"]  # type: ignore[assignment]
+    for role in roles:
+        if role["name"] in {"admin", "service"}:
+            _call(url, "PUT", f"/projects/{service_project}/users/{user}/roles/{role['id']}", token=token)
+
+
 def login(url: str, user: str, password: str, project: str) -> str:
     """Return a token of `user` for `project`."""
     identity = {
@@ -200,9 +213,3 @@ def _call(
             return (json.loads(raw) if raw else {}), reply.headers
     except urllib.error.HTTPError as error:
         raise AssertionError(f"{method} {path}: {error.code} {error.read()[:300]!r}") from error
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,6 +1,5 @@
 """What every lock server must keep, tried with a real second process."""
 
-import signal
 import subprocess
 import sys
 import threading
@@ -8,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support.standstill import go_on, stand_still
 
 from trove.workflow.locks import Lock, Locks
 
@@ -80,12 +81,12 @@ def a_lock_is_taken_from_one_that_was_stopped(url: str) -> None:
     locks, other = Locks(url, "tester"), Locks(url, "other")
     try:
         with holder(url, "resource") as process:
-            process.send_signal(signal.SIGSTOP)
+            stand_still(process.pid)
             assert not locks.break_lock("resource", lambda: False)
             assert locks.try_lock("resource") is None
             assert locks.break_lock("resource", lambda: True)
             with _taken(locks, "resource"):
-                process.send_signal(signal.SIGCONT)
+                go_on(process.pid)
                 assert process.stdin is not None
                 assert process.stdout is not None
                 process.stdin.write("release\n")

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pymysql
-from tests.support.private_process import Serving, free_port, private_directory, program, run_unprivileged, serving
+from tests.support.ports import free_port
+from tests.support.private_process import Serving, private_directory, program, run_unprivileged, serving
 
 HOST = "127.0.0.1"
 
@@ -75,6 +76,8 @@ def mariadb_server() -> Iterator[MariaDbServer]:
             "--innodb-log-file-size=48M",
             "--skip-name-resolve",
             "--max-connections=200",
+            # It is killed here, and never loses its power: what was written needs not be on a disk.
+            "--innodb-flush-log-at-trx-commit=2",
         ]
         # SIGKILL: nothing in it is worth a slow shutdown.
         with serving(command, cwd=directory, ready=lambda: _ready(server), stop=signal.SIGKILL) as process:

@@ -35,8 +35,10 @@ def servers() -> Iterator[Servers]:
         yield Servers(swift=made, identity=identity)
 
 
-def swift_store(there: Servers, *, shared: bool = False, project_id: str | None = None) -> ObjectStore:
-    """Return the store of a project, new unless it is named, as the service's own user reaches it."""
+def swift_store(
+    there: Servers, *, shared: bool = False, project_id: str | None = None, guests_url: str | None = None
+) -> ObjectStore:
+    """Return the store of a project, new unless it is named, as the service's own user reaches it, or guests elsewhere."""
     from keystoneauth1.identity import v3
     from keystoneauth1.session import Session
 
@@ -52,7 +54,8 @@ def swift_store(there: Servers, *, shared: bool = False, project_id: str | None 
         user_domain_id="default",
         project_domain_id="default",
     )
-    link = SwiftLink(Session(auth=auth, timeout=60), Place(region="RegionOne"))
+    guests = None if guests_url is None else Place(url=guests_url)
+    link = SwiftLink(Session(auth=auth, timeout=60), Place(region="RegionOne"), guests=guests)
     store = SwiftObjectStore(link, key=secrets.token_bytes(32), shared=shared)
     return store.of(project_id or secrets.token_hex(16))
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psycopg
-from tests.support.private_process import Serving, free_port, private_directory, program, run_unprivileged, serving
+from tests.support.ports import free_port
+from tests.support.private_process import Serving, private_directory, program, run_unprivileged, serving
 
 HOST = "127.0.0.1"
 PACKAGE = "postgresql-15"
@@ -87,6 +88,7 @@ def postgresql_server() -> Iterator[PostgreSqlServer]:
             "max_connections": 200,
             "shared_buffers": "64MB",
             "deadlock_timeout": "100ms",
+            "fsync": "off",  # it is killed here, and never loses its power
         }
         command = [_program("postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in settings.items())]
         with serving(command, cwd=directory, ready=lambda: _ready(server), stop=signal.SIGQUIT) as process:

@@ -4,13 +4,14 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support.standstill import go_on, stand_still
 
 START_TIMEOUT_S = 60
 
@@ -21,13 +22,6 @@ def program(path: str, package: str) -> str:
     if found is None:
         raise RuntimeError(f"{path} is missing; install it with: apt-get install --no-install-recommends {package}")
     return found
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """Return a TCP port that is free now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -103,11 +97,11 @@ class Serving:
     def frozen(self) -> Iterator[None]:
         """Let the server stand still as long as the block lasts: it refuses nothing and answers nothing."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        stand_still(self._process.pid)
         try:
             yield
         finally:
-            self._process.send_signal(signal.SIGCONT)
+            go_on(self._process.pid)
 
     def stop(self, how: signal.Signals) -> None:
         """End the server by a signal, by SIGKILL when that takes too long."""

@@ -42,14 +42,21 @@ def _free_ports(count: int) -> list[int]:
 class RabbitServer:
     """One private broker with the management plugin; survives `kill` + `start` with what it stored."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, password: str | None = None, epmd_port: int | None = None) -> None:
         self.folder = folder
         self.sbin = installed()
-        self.password = secrets.token_urlsafe(12)
+        self.password = password or secrets.token_urlsafe(12)
         self.port, self.tls_port, self.management_port, self.dist_port, self.epmd_port = _free_ports(5)
+        self._own_epmd = epmd_port is None
+        self.epmd_port = epmd_port or self.epmd_port
         self.process: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
         self._write_files()
+
+    @property
+    def node(self) -> str:
+        """The name among Erlang's nodes."""
+        return f"trove{self.port}@localhost"
 
     @property
     def url(self) -> str:
@@ -99,7 +106,7 @@ class RabbitServer:
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "HOME": str(self.folder / "home"),
-            "RABBITMQ_NODENAME": f"trove{self.port}@localhost",
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),
             "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq"),
@@ -125,12 +132,16 @@ class RabbitServer:
                 **({"user": UID, "group": UID, "extra_groups": []} if os.getuid() == 0 else {}),
             )
 
-    def start(self, deadline_s: float = 120.0) -> None:
-        if self._epmd is None:
+    def start_epmd(self) -> None:
+        """Start Erlang's register of names, unless it runs or is another node's."""
+        if self._own_epmd and self._epmd is None:
             epmd = shutil.which("epmd")
             assert epmd is not None, HOW_TO_INSTALL
             self._epmd = self._run([epmd, "-port", str(self.epmd_port), "-address", HOST], "epmd.out")
             self._wait_for_port(self.epmd_port, 20.0)
+
+    def start(self, deadline_s: float = 120.0) -> None:
+        self.start_epmd()
         self.process = self._run([str(self.sbin / "rabbitmq-server")], "server.out")
         self._wait_for_port(self.port, deadline_s)
         deadline = time.monotonic() + deadline_s
@@ -168,9 +179,7 @@ class RabbitServer:
         queues = self.api().get("/api/queues/trove")
         assert isinstance(queues, list)
         names = [str(queue["name"]).encode() for queue in queues if queue["type"] == "quorum"]
-        directory = (
-            self.folder / "mnesia" / f"trove{self.port}@localhost" / "quorum" / f"trove{self.port}@localhost" / "names.dets"
-        )
+        directory = self.folder / "mnesia" / self.node / "quorum" / self.node / "names.dets"
         deadline = time.monotonic() + deadline_s
         while names and not all(name in directory.read_bytes() for name in names):
             assert time.monotonic() < deadline, "RabbitMQ did not write the names of its queues"

@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,8 @@ from typing import Any
 import keystoneauth1.session
 import pymysql
 from keystoneauth1.http_basic import HTTPBasicAuth
+from tests.support.living_files import contents, living_files
+from tests.support.ports import free_port
 
 from trove.cmd.local import processes
 from trove.cmd.local.layout import Layout
@@ -97,13 +98,17 @@ class Stack:
         """Return the project id of a user."""
         return self.environment(user)["OS_ENDPOINT"].rpartition("/")[2]
 
+    def proof(self, user: str) -> dict[str, str]:
+        """Return the header by which a user proves who he is."""
+        environ = self.environment(user)
+        token = b64encode(f"{environ['OS_USERNAME']}:{environ['OS_PASSWORD']}".encode()).decode()
+        return {"Authorization": f"Basic {token}"}
+
     def request(
         self, method: str, path: str, body: Any = None, *, user: str = "admin", headers: Mapping[str, str] | None = None
     ) -> Reply:
         """Send one raw request to `/v1.0/{project}{path}`; `body` is sent as JSON, or as it is when it is bytes."""
-        environ = self.environment(user)
-        token = b64encode(f"{environ['OS_USERNAME']}:{environ['OS_PASSWORD']}".encode()).decode()
-        sent = {"Authorization": f"Basic {token}", "Content-Type": "application/json", **(headers or {})}
+        sent = {**self.proof(user), "Content-Type": "application/json", **(headers or {})}
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
@@ -259,8 +264,8 @@ class Stack:
 
     def tails(self) -> str:
         """Return the ends of all logs, for messages of tests that fail."""
-        logs = sorted(self.root.rglob("*.log"))
-        return "\n".join(f"== {log}\n{log.read_text(errors='replace')[-3000:]}" for log in logs if log.is_file())
+        logs = sorted(contents(*(file for file in living_files(self.root) if file.suffix == ".log")))
+        return "\n".join(f"== {log}\n{content.decode(errors='replace')[-3000:]}" for log, content in logs)
 
 
 def processes_naming(word: str) -> list[tuple[int, str]]:
@@ -284,13 +289,6 @@ def await_value(ask: Callable[[], Any], timeout_s: float, complaint: str) -> Any
         assert time.monotonic() < deadline, complaint
         time.sleep(0.05)
     return value
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
 from tests.support.engines import EVERYTHING
 from tests.support.notices import PUBLISHER
 from tests.support.replicas import Role
+from tests.support.state_files import make_state_file, open_state_file
 from tests.support.world import (
     CALLER,
     FakeGuests,
@@ -39,7 +39,7 @@ from trove.operations.catalogue import KINDS, Kind
 from trove.operations.doors import BackupSettings, Doors, Limits, Settings
 from trove.operations.instance import create
 from trove.operations.work import Interrupted
-from trove.store import datastores, instances, operations, schema
+from trove.store import datastores, instances, operations
 from trove.store.session import Database, Tx
 from trove.store.vault import Vault
 from trove.taskmanager.runner import Runner
@@ -447,15 +447,13 @@ def stepped_world(directory: Path) -> Iterator[SteppedWorld]:
     """Build a world below `directory` and take it down again."""
     path = directory / "trove.sqlite"
     vault = Vault([Vault.new_key()])
-    store = WatchedDatabase(f"sqlite:///{path}", vault=vault)
-    mortal_store = WatchedDatabase(f"sqlite:///{path}", vault=vault)
+    make_state_file(path)
+    store, mortal_store = (open_state_file(path, vault=vault, kind=WatchedDatabase) for _ in range(2))
     for each in (store, mortal_store):
         each.publisher = PUBLISHER
-        event.listen(each.engine, "connect", _without_patience_for_disks)
     time = Clock()
     try:
         with clock.told_by(time):
-            schema.upgrade(store)
             with store.transaction() as tx:
                 datastores.put_datastore(tx, "mariadb")
                 version = datastores.put_version(tx, "mariadb", "10.11", manager="mariadb", version="10.11.6", image_id="host")
@@ -477,10 +475,6 @@ def idle_instance(here: SteppedWorld) -> str:
     with here.store.reading() as tx:
         assert instances.get(tx, instance_id).guest.status == "healthy"
     return instance_id
-
-
-def _without_patience_for_disks(connection: sqlite3.Connection, _record: object) -> None:
-    connection.execute("PRAGMA synchronous=OFF").close()
 
 
 def unseen(_point: Point) -> None:

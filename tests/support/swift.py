@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.keystone import ADMIN_PASSWORD, SERVICE_PASSWORD, Keystone, _call, login, offer
+from tests.support.ports import free_port
 
 SWIFT = "swift==2.38.3"
 S3_USER, S3_KEY = "trove:backups", "s3-secret"
@@ -132,7 +132,7 @@ def swift(identity: Keystone | None = None) -> Iterator[Swift]:
     """Start a fresh Swift, with `identity` offered in its catalogue and its user `trove` a reseller admin; then remove it."""
     python = _environment()
     folder = Path(tempfile.mkdtemp(prefix="trove-swift-"))
-    ports = {name: _free_port() for name in ("account", "container", "object", "proxy-server")}
+    ports = {name: free_port() for name in ("account", "container", "object", "proxy-server")}
     root = f"http://127.0.0.1:{ports['proxy-server']}"
     process: subprocess.Popen[bytes] | None = None
     forget = _offered(identity, root) if identity else None
@@ -216,9 +216,3 @@ def _await(url: str, process: subprocess.Popen[bytes], log: Path, timeout_s: flo
             return
         time.sleep(0.05)
     raise AssertionError(f"swift does not answer at {url}: {log.read_text()[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(probe: Callable[[], T], *, deadline_s: float = 30.0) -> T:
+def until(probe: Callable[[], T], *, deadline_s: float = 60.0) -> T:
     """Return the first true value of `probe`; fail after `deadline_s`."""
     deadline = time.monotonic() + deadline_s
     while not (value := probe()):

@@ -13,6 +13,7 @@ from tests.support.backups import read_restore, store_backup
 from tests.support.clustered import Clustered
 from tests.support.engines import EVERYTHING
 from tests.support.replicas import Replicas
+from tests.support.state_files import make_state_file, open_state_file
 from tests.support.versions import Versions
 
 from trove.bus.contract import CONDUCTOR_TOPIC, GuestCredential, Message, Subscription, guest_topic
@@ -29,7 +30,7 @@ from trove.core.json import JSON
 from trove.objectstore.memory import MemoryObjectStore
 from trove.operations.doors import Doors, Limits, Settings
 from trove.operations.instance.create import CreateInstance
-from trove.store import datastores, schema
+from trove.store import datastores
 from trove.store.session import Database
 from trove.store.vault import Vault
 from trove.taskmanager.runner import Runner
@@ -41,7 +42,7 @@ CALLER = Caller(project_id=PROJECT, user_id="u1", request_id="req-1")
 PASSWORD = "s3cr3t-of-a-tenant"
 
 
-def until(condition: Callable[[], object], *, seconds: float = 20.0, what: str = "the condition") -> None:
+def until(condition: Callable[[], object], *, seconds: float = 60.0, what: str = "the condition") -> None:
     """Wait until `condition` holds; fail after a deadline."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -251,8 +252,8 @@ class World:
 def world(directory: Path, *, database: type[Database] = Database, settings: Settings | None = None) -> Iterator[World]:
     """Build a world below `directory` and take it down again."""
     vault = Vault([Vault.new_key()])
-    store = database(f"sqlite:///{directory}/trove.sqlite", vault=vault)
-    schema.upgrade(store)
+    make_state_file(directory / "trove.sqlite")
+    store = open_state_file(directory / "trove.sqlite", vault=vault, kind=database)
     with store.transaction() as tx:
         datastores.put_datastore(tx, "mariadb")
         version = datastores.put_version(tx, "mariadb", "10.11", manager="mariadb", version="10.11.6", image_id="host")

@@ -7,6 +7,8 @@ import base64
 import hashlib
 import hmac
 import logging
+import ssl
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import TypeVar
@@ -15,7 +17,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 from trove.bus import resp
 from trove.bus.contract import CONDUCTOR_TOPIC, CONTROL, GuestCredential, Keyring, guest_topic
 from trove.bus.inbox import INBOX_SUFFIX
-from trove.bus.links import AMQP_SCHEMES, POISON_SUFFIX, REPLY_EXCHANGE, Endpoint, Link, guest_exchange
+from trove.bus.links import AMQP_SCHEMES, POISON_SUFFIX, REPLY_EXCHANGE, Endpoint, LeaderMissingError, Link, guest_exchange
 from trove.bus.management import ManagementApi, segment
 from trove.bus.resp import Reply, RespConnection, ServerError
 from trove.bus.streams import Connection as StreamsConnection
@@ -29,24 +31,32 @@ T = TypeVar("T")
 USER_PREFIX = "guest-"
 
 _TIMEOUT_S = 15.0
+_ELECTION_S = 20.0
 _QUEUE_COMMANDS = "+xreadgroup +xack +xdel +xautoclaim +xclaim +xpending +xadd"
 
 
 def admission(
-    transport_url: str, *, keyring: Keyring, management_url: str | None = None, guest_url: str | None = None
+    transport_url: str,
+    *,
+    keyring: Keyring,
+    management_url: str | None = None,
+    guest_url: str | None = None,
+    management_tls: ssl.SSLContext | None = None,
 ) -> "ValkeyAdmission | RabbitAdmission | SharedAdmission":
     """Return the admission that fits a transport URL.
 
     `guest_url` says how guests reach the bus when that differs from `transport_url`; its user is replaced by the guest's own.
     RabbitMQ needs `management_url` (`http://user:password@host:15672`) to make users; without it all guests share one, which is
-    logged loudly.
+    logged loudly. `management_tls` says whom to trust there.
     """
     passwords = _Passwords(keyring)
     if transport_url.partition("://")[0] not in AMQP_SCHEMES:
         return ValkeyAdmission(transport_url, guest_url or transport_url, passwords)
     topology = _RabbitTopology(Endpoint(transport_url))
     if management_url:
-        return RabbitAdmission(topology, ManagementApi(management_url), guest_url or transport_url, passwords)
+        return RabbitAdmission(
+            topology, ManagementApi(management_url, tls=management_tls), guest_url or transport_url, passwords
+        )
     return SharedAdmission(topology, guest_url or transport_url)
 
 
@@ -159,6 +169,7 @@ class _RabbitTopology:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self._leaderless: dict[str, float] = {}
 
     def ensure(self, instance_id: str) -> None:
         topic = guest_topic(instance_id)
@@ -172,17 +183,36 @@ class _RabbitTopology:
             link.channel.queue_bind(CONDUCTOR_TOPIC, own, routing_key=CONDUCTOR_TOPIC)
             return link.answers(topic)
 
-        if not self._with_link(declare):
+        try:
+            answers = self._with_link(declare)
+            self._leaderless.pop(topic, None)
+        except LeaderMissingError:
+            answers = not self._is_lost(topic)
+            if answers:
+                raise Unavailable(f"no node of RabbitMQ leads the queue {topic} now") from None
+        if not answers:
             LOG.warning("the queue %s did not survive the death of the broker and is made anew", topic)
             self._with_link(lambda link: link.delete_queue(topic))
             self._with_link(declare)
+
+    def _is_lost(self, topic: str) -> bool:
+        """Tell whether a queue has had no leader for so long, in a cluster that works, that it will never have one.
+
+        So is a queue whose leader was killed while it was made.
+        """
+        now = time.monotonic()
+        if now - self._leaderless.setdefault(topic, now) < _ELECTION_S:
+            return False
+        self._with_link(lambda link: link.prove_majority())
+        self._leaderless.pop(topic, None)
+        return True
 
     def remove(self, instance_id: str) -> None:
         def delete(link: Link) -> None:
             topic = guest_topic(instance_id)
             link.channel.exchange_delete(guest_exchange(instance_id))
             link.delete_queue(topic)
-            link.delete_queue(topic + POISON_SUFFIX)
+            link.delete_poison(topic)
 
         self._with_link(delete)
 
@@ -291,7 +321,7 @@ def _translated(work: Callable[[], T]) -> T:
         return work()
     except ServerError as error:
         raise Unavailable(f"Valkey refused to admit or expel a guest: {error.code}") from error
-    except InvalidInput:
+    except (InvalidInput, LeaderMissingError):
         raise
     except Exception as error:
         raise Unavailable(f"the message bus cannot be reached ({type(error).__name__})") from error

@@ -1,15 +1,18 @@
 """Links: one kombu connection with one channel, to RabbitMQ or to Valkey, and what differs between the two."""
 
+import logging
+import random
 import secrets
 import select
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
+from amqp.exceptions import InternalError, NotFound, PreconditionFailed
 from kombu.connection import Connection as KombuConnection
 
 from trove.bus import resp, streams
@@ -22,17 +25,24 @@ REPLY_EXCHANGE = "trove.reply"
 POISON_SUFFIX = ".poison"
 DELIVERY_COUNT = streams.DELIVERY_COUNT
 
+LOG = logging.getLogger(__name__)
+
 _CONNECT_TIMEOUT_S = 5.0
 _ANSWER_TIMEOUT_S = 5.0
 _HEARTBEAT_S = 30
 _HEARTBEAT_EVERY_S = 5.0
 _POISON_KEPT = 1000
 _REPLY_EXPIRES_MS = 120_000
+_PROBE_EXPIRES_MS = 60_000
 _FRAME_TIMEOUT_S = 0.05
 
 
 class QueueMissingError(Exception):
     """The queue that a message was for does not exist."""
+
+
+class LeaderMissingError(Exception):
+    """No node of a cluster leads the queue: for the moment, or for ever."""
 
 
 def guest_exchange(instance_id: str) -> str:
@@ -84,6 +94,8 @@ class Endpoint:
                 streams.register()
         except ValueError as error:
             raise InvalidInput(f"transport_url: {error}") from None
+        # Else all processes would sit on the first node of a cluster, and fall together.
+        random.shuffle(self._urls)
 
     def __repr__(self) -> str:
         return f"Endpoint({'RabbitMQ' if self.is_amqp else 'Valkey'})"
@@ -136,6 +148,18 @@ def expand_amqp(url: str) -> tuple[list[str], dict[str, Any] | None]:
     return urls, tls
 
 
+def with_tls(url: str, *, ca_file: str = "", cert_file: str = "", key_file: str = "") -> str:
+    """Return an AMQP transport URL that asks for TLS, with these files where it names none itself."""
+    files = {"ssl_ca_certs": ca_file, "ssl_certfile": cert_file, "ssl_keyfile": key_file}
+    return ";".join(_one_with_tls(part, {name: file for name, file in files.items() if file}) for part in url.split(";"))
+
+
+def _one_with_tls(url: str, files: Mapping[str, str]) -> str:
+    pieces = urlsplit(url)
+    query = {"ssl": "1", **files, **dict(parse_qsl(pieces.query))}
+    return urlunsplit(pieces._replace(query=urlencode(query, quote_via=quote, safe="/")))
+
+
 class Link:
     """One connection and one channel, for one thread at a time. After an error: close it and open another."""
 
@@ -155,19 +179,31 @@ class Link:
                 max_retries=1, interval_start=0, interval_step=0, interval_max=0, reraise_as_library_errors=False
             )
             self._raw: Any = connection.connection
-            self.channel: Any = connection.channel()
-            if amqp:
-                self._raw.sock.settimeout(_ANSWER_TIMEOUT_S)
-                self.channel.events["basic_return"].add(self._on_return)
+            self._open_channel()
         except BaseException:
             self.close()
             raise
 
+    def _open_channel(self) -> None:
+        self.channel: Any = self._connection.channel()
+        if self.is_amqp:
+            self._raw.sock.settimeout(_ANSWER_TIMEOUT_S)
+            self.channel.events["basic_return"].add(self._on_return)
+
     def declare_topic(self, topic: str) -> None:
-        """Ensure a topic's durable queue and the queue for its poison. May run twice."""
-        self.channel.queue_declare(
-            topic + POISON_SUFFIX, durable=True, auto_delete=False, arguments={"x-max-length": _POISON_KEPT}
-        )
+        """Ensure a topic's durable queue and the queue for its poison. May run twice.
+
+        A cluster refuses to declare a classic queue whose node is down; the topic must not wait for it.
+        """
+        try:
+            # Not a quorum queue: RabbitMQ loses those for good that it is killed within half a second of making.
+            arguments: dict[str, object] = {"x-max-length": _POISON_KEPT}
+            self.channel.queue_declare(topic + POISON_SUFFIX, durable=True, auto_delete=False, arguments=arguments)
+        except (NotFound, PreconditionFailed) as error:
+            # Of another kind, by a policy perhaps: what it holds is kept. Or out of reach: what is set aside then is lost.
+            if isinstance(error, NotFound):
+                LOG.warning("the queue %s is out of reach: what is set aside is not kept", topic + POISON_SUFFIX)
+            self._open_channel()
         arguments = {"x-queue-type": "quorum", "x-dead-letter-exchange": "", "x-dead-letter-routing-key": topic + POISON_SUFFIX}
         self.channel.queue_declare(topic, durable=True, auto_delete=False, arguments=arguments)
         self.declared.add(topic)
@@ -186,11 +222,19 @@ class Link:
         """Delete a queue with its messages. May run twice."""
         self.channel.queue_delete(name)
 
+    def delete_poison(self, topic: str) -> None:
+        """Delete a topic's poison queue. One whose node is down stays: it is empty, or what it holds was set aside for good."""
+        try:
+            self.delete_queue(topic + POISON_SUFFIX)
+        except NotFound:
+            LOG.warning("the queue %s is out of reach and stays behind", topic + POISON_SUFFIX)
+            self._open_channel()
+
     def answers(self, queue: str) -> bool:
         """Tell whether a quorum queue that seems to be unused lives. When it does not, this link is of no more use.
 
         RabbitMQ never recovers a queue if it was killed within half a second of making it: that queue is still listed, and
-        everything else that is asked of it hangs.
+        everything else that is asked of it hangs. Raises `LeaderMissingError` where a cluster knows no leader of it now.
         """
         seen = self.channel.queue_declare(queue, passive=True)
         if seen.message_count or seen.consumer_count:
@@ -200,7 +244,17 @@ class Link:
         except TimeoutError:
             self.abort()
             return False
+        except InternalError as error:
+            self.abort()
+            raise LeaderMissingError(queue) from error
         return True
+
+    def prove_majority(self) -> None:
+        """Make a quorum queue and delete it: that fails where too many nodes of a cluster are away."""
+        name = f"trove.probe.{secrets.token_hex(8)}"
+        arguments = {"x-queue-type": "quorum", "x-expires": _PROBE_EXPIRES_MS}
+        self.channel.queue_declare(name, durable=True, auto_delete=False, arguments=arguments)
+        self.delete_queue(name)
 
     def publish(self, message: Outgoing, *, timeout_s: float) -> None:
         """Publish, and on a confirming link wait until it is stored. Raises QueueMissingError when no queue took it."""

@@ -103,6 +103,8 @@ class RpcBus:
         """Send and wait for the answer; see the contract. A guest only casts: `Unsupported`."""
         if self._sealer.principal != CONTROL:
             raise Unsupported("a guest sends casts only")
+        # First, before what may take long: nobody may begin with it who could find that its caller has given up already.
+        expires = time.time() + timeout_s
         deadline = time.monotonic() + timeout_s
         box = self._reply_box()
         request = Request(
@@ -110,7 +112,7 @@ class RpcBus:
             method=method,
             args=args,
             sent=time.time(),
-            expires=time.time() + timeout_s,
+            expires=expires,
             request_id=request_id,
             reply_to=box.queue(timeout_s),
             correlation_id=secrets.token_hex(16),

@@ -137,8 +137,8 @@ class Cloud(Protocol):
     def ensure_volume(self, instance_id: str, *, size_gib: int, volume_type: str | None) -> VolumeInfo:
         """Create the instance's data volume unless it is there. An existing one is returned as it is, whatever its size."""
 
-    def check_nic(self, nic: NicRequest) -> None:
-        """Raise `InvalidInput` or `Unsupported` for what no port of this cloud can be; nothing is reserved."""
+    def check_nic(self, nic: NicRequest, project_id: str) -> None:
+        """Raise `InvalidInput` for what no port of an instance of the project can be in this cloud; nothing is reserved."""
 
     def update_access(self, instance_id: str, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
         """Open `tcp_ports` on the instance's port for `access` instead of for whom they were open. May run twice.
@@ -147,7 +147,10 @@ class Cloud(Protocol):
         """
 
     def ensure_port(self, instance_id: str, nic: NicRequest, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
-        """Reserve the instance's address and open `tcp_ports` on it for `access`."""
+        """Reserve the instance's address and open `tcp_ports` on it for `access`.
+
+        A port that the tenant made himself is taken as it is; `delete_port` leaves it to him.
+        """
 
     def ensure_server(self, spec: ServerSpec) -> ServerInfo:
         """Boot the server with its volume and port (ensured before) unless it is there; does not wait for it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from trove.cloud.contract import HostInfo, Leftovers, NicRequest, PortInfo, ServerInfo, ServerSpec, StoragePool, VolumeInfo
 from trove.cloud.flavors import DEFAULT_FLAVORS, FlavorList
-from trove.core.errors import CloudError, InvalidInput, NotFound, Unavailable, Unsupported
+from trove.core.errors import CloudError, InvalidInput, NotFound, Unavailable
 from trove.core.flavors import Flavor
 from trove.core.instances import Access, Address
 from trove.core.status import ServerStatus
@@ -133,11 +133,11 @@ class MemoryCloud:
             self._volumes[instance_id] = volume
             return volume
 
-    def check_nic(self, nic: NicRequest) -> None:
-        """Raise `Unsupported` for a port that exists already; any network and subnet will do."""
+    def check_nic(self, nic: NicRequest, project_id: str) -> None:
+        """Raise `InvalidInput` for a port that exists already, as there are none; any network and subnet will do."""
         with self._verb("check_nic", ""):
             if nic.port_id is not None:
-                raise Unsupported("nics[0]['port-id']: the memory cloud has no ports that exist already; leave it out.")
+                raise InvalidInput("nics[0]['port-id']: the memory cloud has no ports of tenants; leave it out.")
 
     def update_access(self, instance_id: str, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
         """Remember who may connect. May run twice. Raises `NotFound`."""

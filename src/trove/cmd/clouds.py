@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from trove.cloud.contract import Cloud
 from trove.config.openstack import SERVICES
 from trove.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from trove.cloud.openstack import OpenStackSettings
 
 CLOUDINIT = ".cloudinit"
 
@@ -56,38 +59,44 @@ def _agent_command() -> tuple[str, ...]:
 
 
 def _openstack(conf: Any) -> Cloud:
+    settings = openstack_settings(conf)
+    from trove.cloud.openstack import OpenStackCloud
+
+    return OpenStackCloud(settings)
+
+
+def openstack_settings(conf: Any) -> "OpenStackSettings":
+    """Return how to use an OpenStack cloud. Raises `InvalidInput` saying what is missing for it."""
     try:
-        from trove.cloud.openstack import OpenStackCloud, OpenStackSettings
+        from trove.cloud.openstack import OpenStackSettings
         from trove.cloud.openstack.settings import Timeouts
     except ImportError as error:
         raise InvalidInput("cloud = openstack needs openstacksdk: pip install 'trove[openstack]'") from error
     ours = conf.service_credentials
-    return OpenStackCloud(
-        OpenStackSettings(
-            auth=_account(ours),
-            region=ours.region_name,
-            verify=_verify(conf),
-            overrides=_overrides(conf),
-            network=conf.network.default_network,
-            management_networks=tuple(conf.management_networks),
-            management_security_groups=tuple(conf.management_security_groups),
-            public_network=conf.network.public_network_id,
-            security_group_prefix=conf.trove_security_group_name_prefix,
-            default_cidr=conf.trove_security_group_rule_cidr,
-            volume_type=conf.cinder_volume_type,
-            online_volume_growth=conf.online_volume_resize,
-            config_drive=conf.use_nova_server_config_drive,
-            keypair=conf.nova_keypair,
-            files_directory=conf.injected_config_location,
-            extra_userdata=_cloudinit(Path(conf.cloudinit_location)),
-            timeouts=Timeouts(
-                volume_s=conf.volume_time_out,
-                server_s=conf.usage_timeout,
-                delete_s=conf.server_delete_time_out,
-                reboot_s=conf.reboot_time_out,
-                resize_s=conf.resize_time_out,
-            ),
-        )
+    return OpenStackSettings(
+        auth=_account(ours),
+        region=ours.region_name,
+        verify=_verify(conf),
+        overrides=_overrides(conf),
+        network=conf.network.default_network,
+        management_networks=tuple(conf.management_networks),
+        management_security_groups=tuple(conf.management_security_groups),
+        public_network=conf.network.public_network_id,
+        security_group_prefix=conf.trove_security_group_name_prefix,
+        default_cidr=conf.trove_security_group_rule_cidr,
+        volume_type=conf.cinder_volume_type,
+        online_volume_growth=conf.online_volume_resize,
+        config_drive=conf.use_nova_server_config_drive,
+        keypair=conf.nova_keypair,
+        files_directory=conf.injected_config_location,
+        extra_userdata=_cloudinit(Path(conf.cloudinit_location)),
+        timeouts=Timeouts(
+            volume_s=conf.volume_time_out,
+            server_s=conf.usage_timeout,
+            delete_s=conf.server_delete_time_out,
+            reboot_s=conf.reboot_time_out,
+            resize_s=conf.resize_time_out,
+        ),
     )
 
 

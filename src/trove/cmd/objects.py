@@ -53,8 +53,15 @@ def _swift(conf: Any, key_file: bytes) -> ObjectStore:
         region=ours.region_name,
         url=conf.swift_url,
     )
+    guests = Endpoint(
+        service_type=conf.swift_service_type,
+        interface=(conf.swift_guest_endpoint_type or conf.swift_endpoint_type).removesuffix("URL"),
+        region=ours.region_name,
+        # A URL for the services must not hide what the catalogue has for guests, if that is asked for.
+        url=conf.swift_guest_url or (None if conf.swift_guest_endpoint_type else conf.swift_url),
+    )
     shared = conf.objectstore.swift_account == "service"
-    return SwiftObjectStore(SwiftLink(session, endpoint), key=ticket_key(key_file), shared=shared)
+    return SwiftObjectStore(SwiftLink(session, endpoint, guests=guests), key=ticket_key(key_file), shared=shared)
 
 
 def _s3(conf: Any) -> ObjectStore:

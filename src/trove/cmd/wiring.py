@@ -3,6 +3,7 @@
 import base64
 import os
 import socket
+import ssl
 import threading
 import time
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from trove.bus.contract import CONTROL, Admission, Bus
-from trove.cmd import clouds, notifications, objects
+from trove.cmd import clouds, machines, notifications, objects
 from trove.config.datastores import MANAGERS
 from trove.core.errors import InvalidInput, NotFound, Refused, Unavailable
 from trove.operations.doors import BackupSettings, Doors, Limits, LogSettings, ModuleSettings, Settings
@@ -82,7 +83,12 @@ def foundation(conf: Any, service: str | None = None) -> Foundation:
     """
     path = conf.secrets.key_file
     vault = Vault.from_file(path, create=conf.secrets.create_key_file)
-    database = Database(conf.database.connection, vault=vault, publisher=notifications.publisher(conf, service))
+    database = Database(
+        conf.database.connection,
+        vault=vault,
+        publisher=notifications.publisher(conf, service),
+        sync_wait=conf.database.mysql_wsrep_sync_wait,
+    )
     return Foundation(conf=conf, database=database, keys=StoredKeys(database, control_key(path)))
 
 
@@ -138,7 +144,7 @@ def bus(base: Foundation, service: str) -> Bus:
     """Return the connection of the control plane to the bus."""
     from trove.bus import rpc
 
-    return rpc.connect(base.conf.transport_url, principal=CONTROL, keyring=base.keys, host_label=member(base.conf, service))
+    return rpc.connect(transport_url(base.conf), principal=CONTROL, keyring=base.keys, host_label=member(base.conf, service))
 
 
 def admission(base: Foundation) -> Admission:
@@ -147,11 +153,46 @@ def admission(base: Foundation) -> Admission:
 
     conf = base.conf
     return admissions.admission(
-        conf.transport_url,
+        transport_url(conf),
         keyring=base.keys,
         management_url=conf.bus.management_url,
-        guest_url=conf.bus.guest_transport_url,
+        # Not with the services' own certificate: guests have none.
+        guest_url=conf.bus.guest_transport_url or transport_url(conf, own_certificate=False),
+        management_tls=_management_tls(conf),
     )
+
+
+def transport_url(conf: Any, *, own_certificate: bool = True) -> str:
+    """Return where the bus is, with what `[oslo_messaging_rabbit]` says about TLS. Raises `InvalidInput`."""
+    from trove.bus.links import AMQP_SCHEMES, with_tls
+
+    rabbit = conf.oslo_messaging_rabbit
+    url = str(conf.transport_url)
+    if not rabbit.rabbit_quorum_queue:
+        raise InvalidInput("[oslo_messaging_rabbit] rabbit_quorum_queue: queues are always quorum queues; leave it true")
+    scheme = url.partition("://")[0]
+    if not (rabbit.ssl or AMQP_SCHEMES.get(scheme)):
+        return url
+    if scheme not in AMQP_SCHEMES:
+        raise InvalidInput("[oslo_messaging_rabbit] ssl: is for RabbitMQ; with Valkey transport_url begins with valkeys://")
+    files = {"ca_file": rabbit.ssl_ca_file}
+    if own_certificate:
+        files |= {"cert_file": rabbit.ssl_cert_file, "key_file": rabbit.ssl_key_file}
+    return with_tls(url, **files)
+
+
+def _management_tls(conf: Any) -> ssl.SSLContext | None:
+    """Return whom RabbitMQ's management API may be shown by; None for whom the system trusts."""
+    rabbit = conf.oslo_messaging_rabbit
+    if not (rabbit.ssl_ca_file and str(conf.bus.management_url).startswith("https:")):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=rabbit.ssl_ca_file)
+        if rabbit.ssl_cert_file:
+            context.load_cert_chain(rabbit.ssl_cert_file, rabbit.ssl_key_file or None)
+    except OSError as error:
+        raise InvalidInput(f"[oslo_messaging_rabbit] ssl_ca_file, ssl_cert_file, ssl_key_file: {error.strerror}") from error
+    return context
 
 
 def doors(base: Foundation, connection: Bus) -> Doors:
@@ -204,6 +245,8 @@ def settings(conf: Any) -> Settings:
             reapply_max_batch_size=conf.module_reapply_max_batch_size,
             reapply_min_batch_delay_s=conf.module_reapply_min_batch_delay,
         ),
+        machines=machines.machines(conf),
+        volume_support=conf.trove_volume_support,
         region=conf.region,
         default_datastore=conf.default_datastore,
         root_on_create=frozenset(name for name in MANAGERS if conf[name].root_on_create),

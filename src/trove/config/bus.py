@@ -8,8 +8,8 @@ OPTS = [
     cfg.StrOpt(
         "management_url",
         secret=True,
-        help="URL with user and password of RabbitMQ's management API (http://user:password@host:15672). With it every guest "
-        "gets a bus user of its own; without it guests share guest_transport_url.",
+        help="URL with user and password of RabbitMQ's management API (https://user:password@host:15671, more nodes of a "
+        "cluster with commas). With it every guest gets a bus user of its own; without it guests share guest_transport_url.",
     ),
     cfg.StrOpt(
         "guest_transport_url",

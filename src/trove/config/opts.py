@@ -17,6 +17,7 @@ from trove.config import (
     credentials,
     database,
     datastores,
+    guests,
     local,
     logs,
     modules,
@@ -25,6 +26,7 @@ from trove.config import (
     objectstore,
     openstack,
     oslo_messaging,
+    oslo_messaging_rabbit,
     quotas,
     reconciler,
     secrets,
@@ -51,9 +53,11 @@ GROUPS: tuple[Any, ...] = (
     conductor,
     local,
     openstack,
+    guests,
     network,
     *datastores.GROUPS,
     oslo_messaging,
+    oslo_messaging_rabbit,
 )
 
 

@@ -18,9 +18,17 @@ OPTS = [
         "swift_endpoint_type", default="publicURL", help="Endpoint of Swift, for guests, too: publicURL, internalURL, adminURL."
     ),
     cfg.StrOpt(
+        "swift_guest_endpoint_type",
+        help="Endpoint of Swift in guests' temporary URLs, if it is another one: publicURL, internalURL, adminURL.",
+    ),
+    cfg.StrOpt(
         "swift_url",
         help="URL of Swift's accounts up to the id of a project, such as https://swift.example.com/v1/AUTH_, instead of the "
         "catalogue's.",
+    ),
+    cfg.StrOpt(
+        "swift_guest_url",
+        help="URL of the same accounts as guests reach them, such as http://192.0.2.5:8080/v1/AUTH_, if it is another one.",
     ),
     cfg.BoolOpt("swift_api_insecure", default=False, help="Do not check Swift's and Keystone's certificates. For trying only."),
     cfg.StrOpt(

@@ -173,8 +173,9 @@ class FileObjectStore:
         self._marks_again = time.monotonic() + SWEEP_EVERY_S
         oldest = (utcnow() - LONGEST_TICKET - MARK_MARGIN).timestamp()
         for each in marks.iterdir():
-            if each.stat().st_mtime < oldest:
-                each.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another process sweeps, too
+                if each.stat().st_mtime < oldest:
+                    each.unlink()
 
     def _home(self, container: str) -> Path:
         return self._root / ("c-" + _encoded(container))

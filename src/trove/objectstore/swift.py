@@ -145,14 +145,15 @@ class SwiftObjectStore:
         with _named(container, prefix):
             self._link.ask("POST", url, headers={PUT_KEY if verb is Verb.PUT else GET_KEY: key})
         until = int(min(expires, utcnow() + LONGEST_TICKET).timestamp())
+        base = f"{self._link.guests_account_url(self._account)}/{quote(place, safe='')}"
         # Signed is the path as the server sees it, with nothing quoted.
-        path = f"{unquote(urlsplit(url).path)}/{prefix}"
+        path = f"{unquote(urlsplit(base).path)}/{prefix}"
         signature = hmac.new(key.encode(), f"{verb.value}\n{until}\nprefix:{path}".encode(), sha256).hexdigest()
         headers = {"X-Delete-After": str(keep_s)} if keep_s and verb is Verb.PUT else {}
         query = {"temp_url_sig": signature, "temp_url_expires": str(until), "temp_url_prefix": prefix}
         return Ticket(
             verb=verb,
-            base=url,
+            base=base,
             prefix=prefix,
             expires=datetime.fromtimestamp(until, UTC),
             query=urlencode(query),
@@ -292,8 +293,12 @@ class SwiftObjectStore:
     def _before(self) -> str:
         return f"{self._project_id}_" if self._shared and self._project_id is not None else ""
 
+    @property
+    def _account(self) -> str | None:
+        return None if self._shared else self._project_id
+
     def _account_url(self) -> str:
-        return self._link.account_url(None if self._shared else self._project_id)
+        return self._link.account_url(self._account)
 
     def _container_url(self, place: str) -> str:
         return f"{self._account_url()}/{quote(place, safe='')}"

@@ -28,18 +28,29 @@ class Endpoint:
 
 
 class SwiftLink:
-    """Requests to Swift. `session` knows the service's user, certificates and time-outs. Thread-safe."""
+    """Requests to Swift. `session` knows the service's user, certificates and time-outs. Thread-safe.
 
-    def __init__(self, session: Session, endpoint: Endpoint) -> None:
+    `guests` is where guests reach Swift, if that is elsewhere.
+    """
+
+    def __init__(self, session: Session, endpoint: Endpoint, *, guests: Endpoint | None = None) -> None:
         self._session = session
         self._endpoint = endpoint
+        self._guests = guests or endpoint
 
     def __repr__(self) -> str:
         return "<SwiftLink>"
 
     def account_url(self, project_id: str | None) -> str:
         """Return the URL of the account of a project; None is the service's own."""
-        own = self._own_url()
+        return self._account_at(self._endpoint, project_id)
+
+    def guests_account_url(self, project_id: str | None) -> str:
+        """Return the same as guests reach it."""
+        return self._account_at(self._guests, project_id)
+
+    def _account_at(self, where: Endpoint, project_id: str | None) -> str:
+        own = self._own_url(where)
         if project_id is None:
             return own
         with _translated():
@@ -68,11 +79,10 @@ class SwiftLink:
         """Return the body of an answer piece by piece; the answer itself is there when this returns."""
         return _pieces(self._send(verb, url, headers, body))
 
-    def _own_url(self) -> str:
-        if self._endpoint.url is not None:
+    def _own_url(self, where: Endpoint) -> str:
+        if where.url is not None:
             with _translated():
-                return self._endpoint.url + str(self._session.get_project_id())
-        where = self._endpoint
+                return where.url + str(self._session.get_project_id())
         place = f" in region {where.region}" if where.region else ""
         # Not `NotFound`: it would look as if the objects were gone.
         missing = CloudError(f"The catalogue of services has no {where.interface} endpoint of {where.service_type}{place}.")

@@ -262,6 +262,11 @@ def check(tx: Tx, fence: Fence) -> None:
     """Raise `Fenced` unless `fence` still owns its operation; until the transaction ends nobody else can claim it."""
     if tx.claims.get(fence.operation_id) == fence.number:
         return
+    if tx.writable and tx.locks_reach_one_node:
+        # A claim by another task manager, on another node, must meet this at COMMIT.
+        _advance(tx, fence, {})
+        _hold(tx, fence)
+        return
     row = tx.execute(_CHECK, {"id": fence.operation_id}).first()
     if row is None or row.fence != fence.number or row.state not in UNFINISHED:
         raise _fenced(fence)

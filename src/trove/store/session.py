@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
@@ -37,6 +37,9 @@ transaction would else keep its locks for ever. Shorter than others wait for the
 
 RUN_ATTEMPTS = 8
 
+SYNC_WAIT = 7
+"""On a Galera cluster: reads, updates, deletes and inserts wait until their node knows what others have committed before."""
+
 _JITTER = random.SystemRandom()
 
 _SQLITE_TRANSIENT = {
@@ -47,14 +50,22 @@ _SQLITE_TRANSIENT = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_READONLY,
 }
+# A node of a Galera cluster that has lost its cluster answers the first to everything, the second to a COMMIT.
+_GALERA_NOT_READY, _GALERA_COMMIT_LOST, _INTERRUPTED = 1047, 1180, 1317
 # Too many connections, shutting down, lock wait timeout, deadlock, read-only, connection refused or lost.
 _MYSQL_TRANSIENT = {1020, 1040, 1053, 1203, 1205, 1213, 1290, 1836, 1927, 2002, 2003, 2006, 2013, 2014, 2055}
+_MYSQL_TRANSIENT |= {_GALERA_NOT_READY, _GALERA_COMMIT_LOST, _INTERRUPTED}
+_MYSQL_UNKNOWN_AT_COMMIT = {_GALERA_NOT_READY, _GALERA_COMMIT_LOST, _INTERRUPTED}
+_GALERA = "galera"
 # Classes: connection lost, too few resources, operator intervention, serialization failure and deadlock, system error.
 _POSTGRESQL_TRANSIENT = ("08", "53", "57", "40", "55P03", "58", "25006")
 
 
 class OutcomeUnknown(errors.Unavailable):
-    """The connection was lost during COMMIT: the change may or may not have happened. `Database.run` does not repeat it."""
+    """The connection, or the node of a cluster, was lost during COMMIT: the change may or may not have happened.
+
+    `Database.run` does not repeat it.
+    """
 
     code = "outcome_unknown"
 
@@ -75,6 +86,14 @@ class Tx:
         self.writable = writable
         self.claims: dict[str, int] = {}
         self._begun = False
+
+    @property
+    def locks_reach_one_node(self) -> bool:
+        """Tell whether other transactions may meet on another node of a cluster, where `FOR UPDATE` holds nothing.
+
+        What is to keep them out must be written there: a cluster compares written rows alone, at COMMIT.
+        """
+        return bool(self.connection.info.get(_GALERA))
 
     def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -98,13 +117,15 @@ class Database:
     """The state database behind `url`. Thread-safe. One object a process.
 
     `sqlite:////abs/path`, `mysql+pymysql://…` (MySQL and MariaDB) or `postgresql+psycopg://…`. With a `publisher` notifications
-    are stored in its name.
+    are stored in its name. `sync_wait` is what sessions on a node of a Galera cluster set `wsrep_sync_wait` to.
     """
 
-    def __init__(self, url: str, *, vault: Vault, pool_size: int = 10, publisher: Publisher | None = None) -> None:
+    def __init__(
+        self, url: str, *, vault: Vault, pool_size: int = 10, publisher: Publisher | None = None, sync_wait: int = SYNC_WAIT
+    ) -> None:
         self.vault = vault
         self.publisher = publisher
-        self._engine = _engine(make_url(url), pool_size)
+        self._engine = _engine(make_url(url), pool_size, sync_wait)
         name = self._engine.dialect.name
         self.dialect = "mysql" if name == "mariadb" else name
         # SQLite has one writer at a time and makes the others poll: threads of this process queue here instead.
@@ -212,10 +233,17 @@ def _commit(connection: Connection) -> None:
             raise OutcomeUnknown("The state database was lost while it stored a change.") from error
         # Nobody knows what state the session is in, and the pool asks nothing.
         connection.invalidate()
+        if connection.dialect.name in {"mysql", "mariadb"} and _number(error) in _MYSQL_UNKNOWN_AT_COMMIT:
+            raise OutcomeUnknown("The state database was lost while it stored a change.") from error
         raise
 
 
-def _engine(url: URL, pool_size: int) -> Engine:
+def _number(error: DBAPIError) -> object:
+    arguments: tuple[Any, ...] = getattr(error.orig, "args", ())
+    return arguments[0] if arguments else None
+
+
+def _engine(url: URL, pool_size: int, sync_wait: int) -> Engine:
     backend = url.get_backend_name()
     common: dict[str, Any] = {"hide_parameters": True, "poolclass": QueuePool, "pool_timeout": POOL_TIMEOUT_S}
     if backend == "sqlite":
@@ -255,7 +283,27 @@ def _engine(url: URL, pool_size: int) -> Engine:
         "init_command": f"SET SESSION innodb_lock_wait_timeout={LOCK_TIMEOUT_S}, time_zone='+00:00'"
         f" /*M!100300 , idle_transaction_timeout={IDLE_TRANSACTION_S} */",
     }
-    return create_engine(url, connect_args=arguments, **common)
+    engine = create_engine(url, connect_args=arguments, **common)
+    event.listen(engine, "connect", lambda connection, record: _prepare_galera(connection, record, sync_wait))
+    event.listen(engine, "handle_error", _leave_lost_node)
+    return engine
+
+
+def _prepare_galera(connection: Any, record: Any, sync_wait: int) -> None:
+    """Find out whether the server is a node of a Galera cluster, and have it keep what one server would."""
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute("SHOW GLOBAL VARIABLES LIKE 'wsrep_on'")
+        found = cursor.fetchone()
+        record.info[_GALERA] = found is not None and found[1] == "ON"
+        if record.info[_GALERA]:
+            cursor.execute(f"SET SESSION wsrep_sync_wait = {sync_wait:d}")
+
+
+def _leave_lost_node(context: ExceptionContext) -> None:
+    """Drop a session, and all of its age, with a node that lost its cluster: the balancer may know a better one."""
+    arguments: tuple[Any, ...] = getattr(context.original_exception, "args", ())
+    if arguments and arguments[0] == _GALERA_NOT_READY:
+        context.is_disconnect = True
 
 
 def _keep_private(path: str) -> None:

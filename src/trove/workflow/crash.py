@@ -162,8 +162,11 @@ def perform(trial: Trial, disturbances: Sequence[Disturbance] = (), deaths: Sequ
     return Run(points=tuple(first.points), telling=tuple(first.telling), end=trial.observe())
 
 
-def variants(stage: Stage, calm: Sequence[Point]) -> Iterator[Variant]:
-    """Yield every way that a run may go whose calm form passes the points `calm`, the calm one itself first."""
+def variants(stage: Stage, calm: Sequence[Point], *, most: int | None = None, seed: int = 0) -> Iterator[Variant]:
+    """Yield every way that a run may go whose calm form passes the points `calm`, the calm one itself first.
+
+    With `most`, of a point that is passed more often only so many passes hiccup: `seed` chooses.
+    """
     yield Variant(name=CALM, like_calm=True)
     for circumstance in stage.circumstances(calm):
         yield Variant(name=circumstance, circumstance=circumstance)
@@ -176,7 +179,7 @@ def variants(stage: Stage, calm: Sequence[Point]) -> Iterator[Variant]:
     yield from _events(stage, list(passes))
     for point, times in passes.items():
         for name, act in stage.hiccups(point).items():
-            for nth in range(1, times + 1):
+            for nth in _few(range(1, times + 1), most, seed):
                 hiccup = Disturbance(name=name, at=point, act=act, nth=nth)
                 yield Variant(name=f"{name} {point} ({nth})", disturbances=(hiccup,), like_calm=True)
 
@@ -187,14 +190,14 @@ def rehearse(stage: Stage, *, seed: int = 0, complete: bool = False, most: int |
     These are every one that a variant reaches from its disturbance on where a task fails, a user acts or a circumstance rules;
     and samples where a door fails or hiccups or undoing fails, too, before the disturbance, and of pairs of deaths: `seed`
     chooses. `complete` tries every single death of every variant, and many more pairs; it takes long. `most` lets no variant
-    but the calm one have more deaths, for long flows whose parts are rehearsed elsewhere, too.
+    but the calm one have more deaths, and no point hiccup more often, for long flows whose parts are rehearsed elsewhere, too.
     """
     chance = None if complete else random.Random(seed)  # noqa: S311
     report = Report()
     calm = perform(stage.trial(CALM))
     report.points = calm.points
     known: dict[str, tuple[Variant, Run]] = {}
-    for variant in variants(stage, calm.points):
+    for variant in variants(stage, calm.points, most=most, seed=seed):
         run = _perform(stage, variant, ())
         report.runs += 1
         known[variant.name] = variant, run

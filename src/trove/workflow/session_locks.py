@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 import pymysql
 
 from trove.core import errors
+from trove.workflow.row_locks import RowLocks, is_galera
 
 CONNECT_TIMEOUT_S = 10
 BREAK_TIMEOUT_S = 2.0
@@ -95,9 +96,16 @@ def postgresql(url: str, member: str) -> SessionLocks:
     return SessionLocks(_PostgreSql(url, member))
 
 
-def mysql(url: str) -> SessionLocks:
-    """Return the locks of a MySQL or MariaDB server."""
-    return SessionLocks(_MySql(url))
+def mysql(url: str) -> SessionLocks | RowLocks:
+    """Return the locks of a MySQL or MariaDB server; on a node of a Galera cluster they are rows."""
+    dialect = _MySql(url)
+    locks = SessionLocks(dialect)
+    try:
+        with closing(dialect.connect()) as session:
+            galera = is_galera(session)
+    except pymysql.MySQLError as error:
+        raise _unavailable() from error
+    return RowLocks(dialect.connect, _word) if galera else locks
 
 
 class _PostgreSql:

@@ -141,6 +141,19 @@ class Stage:
         return process
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that need RabbitMQ in one worker of xdist, so that it is started once."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and "rabbitmq" in _needs(item):
+            item.add_marker(pytest.mark.xdist_group("rabbitmq"))
+
+
+def _needs(item: pytest.Item) -> set[str]:
+    call = getattr(item, "callspec", None)
+    chosen = [] if call is None else [value for value in call.params.values() if isinstance(value, str)]
+    return {*chosen, *getattr(item, "fixturenames", ())}
+
+
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[ValkeyServer]:
     with valkey_server() as server:

@@ -8,7 +8,7 @@ from tests.conformance.bus.conftest import Stage
 from tests.support.valkey import ValkeyServer
 from tests.support.waiting import until
 
-from trove.bus.contract import Message, guest_topic
+from trove.bus.contract import Bus, Message, guest_topic
 from trove.core.errors import GuestTimeout, Unavailable
 from trove.core.ids import new_id
 from trove.core.json import JSON
@@ -85,9 +85,11 @@ def test_a_message_that_kills_its_consumers_is_set_aside(broker: Stage, tmp_path
 
 def test_a_dead_peer_times_out_and_the_answer_queue_vanishes(broker: Stage) -> None:
     topic = broker.topic()
-    broker.bus().serve(topic, lambda message: None).stop()
+    served = broker.bus().serve(topic, lambda message: None)
     caller = broker.bus()
     before = _reply_queues(broker)
+    caller.call(topic, "ask", {}, timeout_s=60)  # so that a short time is not spent on connecting
+    served.stop()
     with pytest.raises(GuestTimeout):
         caller.call(topic, "ask", {}, timeout_s=0.5)
     own = _reply_queues(broker) - before
@@ -164,12 +166,23 @@ def test_what_is_being_handled_while_the_broker_dies_is_handled_once(broker: Sta
         until(lambda: begun == ["long"])
         broker.server.kill()
         broker.server.start()
-        broker.bus().cast(topic, "next", {})
-        until(lambda: "next" in begun, deadline_s=60)
+        bus = broker.bus()
+        until(lambda: _is_taken(bus, topic, "next"), deadline_s=120)
+        until(lambda: "next" in begun, deadline_s=120)
     finally:
         release.set()
-    until(lambda: broker.size(topic) == 0, deadline_s=60)
-    assert begun == ["long", "next"]
+    until(lambda: broker.size(topic) == 0, deadline_s=120)
+    assert begun[0] == "long"
+    assert set(begun[1:]) == {"next"}, "it was handled again"
+
+
+def _is_taken(bus: Bus, topic: str, method: str) -> bool:
+    """Cast to a broker that is just coming up; what seems to fail may have come all the same."""
+    try:
+        bus.cast(topic, method, {})
+    except Unavailable:
+        return False
+    return True
 
 
 def test_no_descriptors_leak(broker: Stage) -> None:

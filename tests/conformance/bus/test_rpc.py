@@ -4,12 +4,14 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from tests.conformance.bus.conftest import Stage
 from tests.support.waiting import until
 
-from trove.bus.contract import CONTROL, Message
+from trove.bus import rpc
+from trove.bus.contract import CONTROL, Bus, Message
 from trove.core.clock import utcnow
 from trove.core.errors import GuestError, GuestTimeout, InvalidInput, NotFound, Unavailable
 from trove.core.json import JSON
@@ -17,6 +19,14 @@ from trove.core.json import JSON
 
 def echo(message: Message) -> JSON:
     return {"method": message.method, "args": message.args, "request_id": message.request_id, "sender": message.sender}
+
+
+def connected(stage: Stage) -> Bus:
+    """Return a bus that has called before, so that a short time is not spent on connecting."""
+    topic, bus = stage.topic(), stage.bus()
+    stage.bus().serve(topic, echo)
+    bus.call(topic, "ask", {}, timeout_s=60)
+    return bus
 
 
 def test_a_call_returns_what_the_handler_returned(stage: Stage) -> None:
@@ -94,9 +104,10 @@ def test_a_call_without_answer_times_out(stage: Stage) -> None:
         return None
 
     stage.bus().serve(topic, hang)
+    caller = connected(stage)
     try:
         with pytest.raises(GuestTimeout):
-            stage.bus().call(topic, "ask", {}, timeout_s=0.5)
+            caller.call(topic, "ask", {}, timeout_s=0.5)
     finally:
         release.set()
 
@@ -105,10 +116,31 @@ def test_a_call_that_timed_out_is_not_executed_later(stage: Stage) -> None:
     topic = stage.topic()
     seen: list[str] = []
     stage.bus().serve(topic, lambda message: seen.append(message.method)).stop()
-    caller = stage.bus()
+    caller = connected(stage)
     with pytest.raises(GuestTimeout):
         caller.call(topic, "late", {}, timeout_s=0.5)
     stage.bus().serve(topic, lambda message: seen.append(message.method), workers=1)
+    caller.call(topic, "in time", {}, timeout_s=20)
+    assert seen == ["in time"]
+
+
+def test_a_call_that_timed_out_is_not_executed_later_however_long_connecting_took(
+    broker: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = broker.topic()
+    seen: list[str] = []
+    broker.bus().serve(topic, lambda message: seen.append(message.method)).stop()
+    connect = rpc._ReplyBox
+
+    def connect_slowly(*args: Any) -> rpc._ReplyBox:
+        time.sleep(0.6)
+        return connect(*args)
+
+    monkeypatch.setattr(rpc, "_ReplyBox", connect_slowly)
+    caller = broker.bus()
+    with pytest.raises((GuestTimeout, Unavailable)):  # on a slow machine it takes even longer
+        caller.call(topic, "late", {}, timeout_s=1.5)
+    broker.bus().serve(topic, lambda message: seen.append(message.method), workers=1)
     caller.call(topic, "in time", {}, timeout_s=20)
     assert seen == ["in time"]
 
@@ -287,8 +319,9 @@ def test_closing_stops_the_subscriptions(stage: Stage) -> None:
     bus = stage.bus()
     bus.serve(topic, lambda message: seen.append(message.method))
     bus.close()
+    caller = connected(stage)
     before = time.monotonic()
     with pytest.raises(GuestTimeout):
-        stage.bus().call(topic, "ask", {}, timeout_s=0.5)
+        caller.call(topic, "ask", {}, timeout_s=0.5)
     assert seen == []
     assert time.monotonic() - before >= 0.5

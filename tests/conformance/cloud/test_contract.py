@@ -5,7 +5,7 @@ from tests.conformance.cloud.conftest import Form
 from tests.support.clouds import eventually, make_spec
 
 from trove.cloud.contract import Leftovers, NicRequest
-from trove.core.errors import CloudError, InvalidInput, NotFound, Unavailable, Unsupported
+from trove.core.errors import CloudError, InvalidInput, NotFound, Unavailable
 from trove.core.ids import new_id
 from trove.core.instances import Access
 from trove.core.status import ServerStatus
@@ -188,7 +188,7 @@ def test_access_is_opened_anew_on_the_same_address(form: Form) -> None:
 
 
 def test_a_nic_that_cannot_be_is_refused_before_anything_is_reserved(form: Form) -> None:
-    form.cloud.check_nic(NicRequest())
-    with pytest.raises(Unsupported, match="port-id"):
-        form.cloud.check_nic(NicRequest(port_id=new_id()))
+    form.cloud.check_nic(NicRequest(), "project")
+    with pytest.raises(InvalidInput, match="port-id"):
+        form.cloud.check_nic(NicRequest(port_id=new_id()), "project")
     assert form.cloud.leftovers().ports == ()

@@ -1,8 +1,8 @@
 """Machines for every edition of every engine. A test that takes `edition`, or what stands on it, runs on each default edition.
 
 Marks: `facet(…)` and `incremental_backups` leave out engines without that; `manager("…")` keeps one engine;
-`every_edition` runs on all versions, not only on the default ones (so does everything with TROVE_TEST_EDITIONS=all);
-`both_sandboxes` runs with and without bubblewrap.
+`every_edition` runs on all versions, not only on the default ones, and on twins of engines, too (so does everything with
+TROVE_TEST_EDITIONS=all); `both_sandboxes` runs with bubblewrap, and on one engine without.
 """
 
 import os
@@ -34,13 +34,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     marks = {mark.name for mark in metafunc.definition.iter_markers()}
     facets = [facet for mark in metafunc.definition.iter_markers("facet") for facet in mark.args]
-    everyone = "every_edition" in marks or os.environ.get("TROVE_TEST_EDITIONS") == "all"
+    everything = os.environ.get("TROVE_TEST_EDITIONS") == "all"
+    everyone = "every_edition" in marks or everything
     chosen = editions.with_facets(*facets, everyone=everyone)
     if "incremental_backups" in marks:
         chosen = tuple(each for each in chosen if each.spec.incremental_backups)
     only = metafunc.definition.get_closest_marker("manager")
     if only is not None:
         chosen = tuple(each for each in chosen if each.manager in only.args)
+    elif not everyone:
+        chosen = tuple(each for each in chosen if each.twin is None)
     if "target" in metafunc.fixturenames:
         # One step from the default edition by default, each step there is on demand.
         provable = editions.with_facets(*facets, everyone=True)
@@ -58,14 +61,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     pairs = [(each, SandboxKind.AUTO) for each in chosen]
     if "both_sandboxes" in marks:
         pairs = [(each, SandboxKind.BWRAP) for each in chosen]
-        pairs += [(each, SandboxKind.PROCESS) for each in chosen if each.image is None]
+        # What it does is the host's, not the engine's: one engine tells it.
+        pairs += [(each, SandboxKind.PROCESS) for each in chosen if each.image is None][: None if everything else 1]
     names = [f"{each}" if kind is SandboxKind.AUTO else f"{each}-{kind}" for each, kind in pairs]
     metafunc.parametrize(("edition", "sandbox"), pairs, ids=names)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of an edition in one worker of xdist, so that its templates and shared servers are made once."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and (call := getattr(item, "callspec", None)) is not None:
+            item.add_marker(pytest.mark.xdist_group(str(call.params.get("edition", "engines"))))
+
+
 @pytest.fixture(scope="session")
 def machines() -> Iterator[Path]:
-    with machines_directory() as folder:
+    with machines_directory(in_memory=True) as folder:
         yield folder
 
 

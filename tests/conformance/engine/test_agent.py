@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 from tests.support.agent_stage import Stage, staged
 from tests.support.guests import Machine, agent_command, marked_processes, wait_for
+from tests.support.living_files import contents
 from tests.support.servers import accounts
 from tests.support.valkey import ValkeyServer
 
@@ -179,11 +180,5 @@ def test_reports_go_on_when_the_bus_was_away(stage: Stage, config: str, valkey: 
 
 
 def assert_no_secret(guest: Machine) -> None:
-    for path in [
-        *(guest.root / "config").rglob("*"),
-        *(guest.root / "log").iterdir(),
-        *(guest.root / "run").iterdir(),
-        guest.root / "agent.log",
-    ]:
-        if path.is_file():
-            assert PASSWORD.encode() not in path.read_bytes(), path
+    for path, content in contents(*(guest.root / name for name in ("config", "log", "run", "agent.log"))):
+        assert PASSWORD.encode() not in content, path

@@ -81,7 +81,6 @@ def test_a_chain_of_increments_comes_back_link_by_link(fresh: Server, build: Bui
         other.call("stop", timeout_s=30)
 
 
-@pytest.mark.every_edition
 def test_a_backup_under_writes_is_of_one_moment_and_lacks_nothing(fresh: Server, build: Build, store: Store) -> None:
     tenant = fresh.new_tenant()
     with closing(fresh.connect(tenant)) as session:

@@ -20,7 +20,6 @@ def apply(server: Server, *, at_restart: tuple[str, ...] = (), **overrides: obje
     return told
 
 
-@pytest.mark.every_edition
 def test_a_live_value_is_in_effect_at_once_and_goes_with_the_group(fresh: Server) -> None:
     live = fresh.dialect.live
     was = fresh.shown(live.name)

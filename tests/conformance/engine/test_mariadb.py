@@ -1,7 +1,6 @@
 """What is true of MariaDB alone, on a real server, seen by a tenant over TCP."""
 
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import pytest
 from tests.support import servers
 from tests.support.editions import Edition
 from tests.support.guests import Machine, Worker, wait_for
+from tests.support.living_files import contents
+from tests.support.standstill import go_on, stand_still
 
 from trove.core.accounts import Database, User
 from trove.core.errors import GuestError, InvalidInput
@@ -203,14 +204,10 @@ def test_passwords_are_in_no_log(server: Server) -> None:
     worker.call("driver.create_users", [User(name=new_id(), password=other)])
     worker.call("driver.enable_root", password)
     rows(machine, "root", password, "SET GLOBAL general_log = OFF")
-    for path in [
-        *(machine.root / "log").iterdir(),
-        *(machine.root / "volume/data").glob("*.log"),
-        *(machine.root / "volume/data").glob("mariadb-bin.*"),
-    ]:
-        content = path.read_bytes()
-        assert password.encode() not in content
-        assert other.encode() not in content
+    data = machine.root / "volume/data"
+    for path, content in contents(machine.root / "log", *data.glob("*.log"), *data.glob("mariadb-bin.*")):
+        assert password.encode() not in content, path
+        assert other.encode() not in content, path
     worker.call("driver.disable_root")
 
 
@@ -227,11 +224,11 @@ def test_the_agent_leaves_no_trace_in_the_binary_log_when_it_starts(server: Serv
 def test_a_hung_server_is_blocked_not_healthy(server: Server) -> None:
     _, worker = server
     pid = worker.call("host.server_pid")
-    os.kill(pid, signal.SIGSTOP)
+    stand_still(pid)
     try:
         assert worker.call("driver.probe") is not ServiceStatus.HEALTHY
     finally:
-        os.kill(pid, signal.SIGCONT)
+        go_on(pid)
     wait_for(lambda: worker.call("driver.probe") is ServiceStatus.HEALTHY, "recovery")
 
 

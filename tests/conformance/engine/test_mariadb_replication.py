@@ -1,6 +1,5 @@
 """What replication by global transaction ids promises beyond the suite: MariaDB's own corners, each on real servers."""
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -12,6 +11,7 @@ from tests.conformance.engine.conftest import Build
 from tests.support.dialects import Denied, Gone, ReadOnly, Tenant
 from tests.support.dialects.mysql_session import MySQLSession
 from tests.support.guests import wait_for
+from tests.support.living_files import contents
 from tests.support.served_store import CONTAINER, Store
 from tests.support.servers import Server
 
@@ -172,9 +172,7 @@ def test_the_password_of_a_replica_is_in_no_log_and_no_file_but_the_server_s_own
     replica.call("attach_replica", as_source(fresh, account))
     holding = []
     for server in (fresh, replica):
-        for folder, _, names in os.walk(server.guest.root):
-            files = [path for path in (Path(folder, name) for name in names) if path.is_file()]
-            holding += [path.name for path in files if b"very-secret-word" in path.read_bytes()]
+        holding += [path.name for path, content in contents(server.guest.root) if b"very-secret-word" in content]
     assert holding == ["master.info"]
     private = Path(replica.guest.root, "volume/data")
     assert private.stat().st_mode & 0o077 == 0

@@ -10,6 +10,7 @@ from tests.support.dialects import LoginRefused, ReadOnly, Tenant
 from tests.support.dialects.mysql import as_root
 from tests.support.dialects.mysql_session import MySQLSession
 from tests.support.guests import Worker, wait_for
+from tests.support.living_files import bytes_on_disk, contents
 from tests.support.served_store import Store
 from tests.support.servers import Server
 
@@ -130,8 +131,7 @@ def test_passwords_are_in_no_log(server: Server) -> None:
         server.call("enable_log", name, enabled=False)
     server.call("disable_root")
     data = server.guest.root / "volume/data"
-    for path in [*(server.guest.root / "log").iterdir(), *data.glob("binlog.*")]:
-        content = path.read_bytes()
+    for path, content in contents(server.guest.root / "log", *data.glob("binlog.*")):
         assert not any(password.encode() in content for password in passwords), path
 
 
@@ -184,9 +184,9 @@ def test_the_lengths_of_file_names_are_the_servers_own(server: Server, step: int
     letters = [chr(code) for code in range(0x21, 0xD800, 1) if chr(code).isprintable() and chr(code) not in "/."]
     for start in range(0, len(letters), len(letters) // 3):
         name = "".join(letters[start :: step * 97][:50])
-        before = {path.name for path in data.iterdir()}
+        before = {path.name for path in data.iterdir() if path.is_dir()}
         server.call("create_databases", [Database(name=name)])
-        (made,) = {path.name for path in data.iterdir()} - before
+        (made,) = {path.name for path in data.iterdir() if path.is_dir()} - before
         server.call("delete_database", name)
         assert len(made) == naming.file_name_length(name)
 
@@ -243,7 +243,7 @@ def test_an_increment_whose_logs_are_gone_is_refused(fresh: Server, store: Store
 
 def test_a_copy_that_would_fill_the_volume_is_not_begun(fresh: Server, store: Store) -> None:
     volume = fresh.guest.root / "volume"
-    used = sum(path.lstat().st_blocks * 512 for path in volume.rglob("*"))
+    used = bytes_on_disk(volume)
     fresh.worker.kill()
     fresh.worker = Worker(replace(fresh.guest.settings, volume_bytes=used + 70 * 2**20), fresh.edition.manager)
     fresh.guest.workers.append(fresh.worker)

@@ -10,6 +10,7 @@ from tests.conformance.engine.test_full_volume import mounted
 from tests.support.dialects import Denied, Gone, LoginRefused, ReadOnly, Tenant
 from tests.support.dialects.redis import RedisKin, RedisSession
 from tests.support.guests import wait_for
+from tests.support.living_files import living_files
 from tests.support.replicated import ReplicatedSet
 from tests.support.served_store import Store
 from tests.support.servers import PASSWORD, Server
@@ -97,7 +98,6 @@ def test_users_reach_all_numbered_databases_and_none_can_be_named(server: Server
         server.call("create_users", [User(name="near", host="127.0.0.1", password=PASSWORD)])
 
 
-@pytest.mark.every_edition
 def test_nothing_acknowledged_is_lost_by_kills(fresh: Server) -> None:
     tenant = fresh.new_tenant()
     with Writes(lambda: fresh.connect(tenant)) as writes:
@@ -144,7 +144,6 @@ def remount(server: Server, mib: int) -> None:
     subprocess.run(["mount", "-o", f"remount,size={mib}m", str(volume)], check=True)
 
 
-@pytest.mark.every_edition
 def test_a_promotion_copies_no_data(build: Build, store: Store) -> None:
     source = build()
     source.prepare()
@@ -208,7 +207,7 @@ def test_a_backup_leaves_nothing_on_the_volume(fresh: Server, store: Store) -> N
         session.fill(4)
 
     def files() -> set[str]:
-        return {path.name for path in (fresh.guest.root / "volume").rglob("*") if path.is_file()}
+        return {path.name for path in living_files(fresh.guest.root / "volume")}
 
     before = files()
     store.back_up(fresh)

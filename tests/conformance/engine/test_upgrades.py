@@ -8,6 +8,7 @@ import pytest
 from tests.conformance.engine.conftest import Build, Move
 from tests.support.dialects import Tenant
 from tests.support.editions import Edition
+from tests.support.living_files import bytes_on_disk
 from tests.support.servers import PASSWORD, Server
 
 from trove.core.errors import GuestError
@@ -37,7 +38,7 @@ def keys(server: Server, tenant: Tenant) -> set[str]:
 
 def size_of(server: Server) -> int:
     """Return what the files of a volume take, in bytes."""
-    return sum(path.lstat().st_blocks * 512 for path in server.guest.settings.data_dir.rglob("*"))
+    return bytes_on_disk(server.guest.settings.data_dir)
 
 
 def upgrade(server: Server, target: Edition, move: Move) -> None:
@@ -45,6 +46,9 @@ def upgrade(server: Server, target: Edition, move: Move) -> None:
     server.call("stop", timeout_s=60)
     move(server, target)
     server.do("upgrade", version=target.version, config=server.config())
+    # Nobody was let in: it can still be taken back.
+    assert server.worker.call("host.server_pid") is None
+    server.call("start")
 
 
 @pytest.mark.every_edition
@@ -122,6 +126,7 @@ def test_an_upgrade_cut_off_anywhere_is_done_again_or_taken_back(
         else:
             move(old, target)
             old.do("upgrade", version=target.version, config=old.config())
+            old.call("start")
             assert old.call("version").startswith(target.version)
             assert keys(old, tenant) == {"early"}
             old.call("stop", timeout_s=60)

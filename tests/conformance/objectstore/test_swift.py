@@ -3,13 +3,17 @@
 import json
 import secrets
 import urllib.request
+from datetime import timedelta
 
 import pytest
 from tests.support.keystone import DEMO_PASSWORD, login
 from tests.support.object_stores import Servers, swift_store
 
+from trove.core.clock import utcnow
 from trove.core.ids import new_id
 from trove.core.manifests import manifest_name, prefix_of, segment_name
+from trove.core.tickets import Verb
+from trove.guestagent import objects
 from trove.objectstore import swift as module
 
 CONTAINER = "database_backups"
@@ -44,3 +48,17 @@ def test_a_tenant_gets_a_backup_as_one_object(
     assert mine not in json.dumps(listed)
     with pytest.raises(urllib.error.HTTPError, match="404"):
         read(url, token)
+
+
+def test_guests_are_sent_to_where_they_reach_swift(object_servers: Servers) -> None:
+    elsewhere = f"{object_servers.swift.url.replace('127.0.0.1', 'localhost')}/v1/AUTH_"
+    project_id, mine = secrets.token_hex(16), new_id()
+    store = swift_store(object_servers, project_id=project_id, guests_url=elsewhere)
+    until = utcnow() + timedelta(minutes=10)
+    put = store.ticket(CONTAINER, prefix_of(mine), Verb.PUT, expires=until)
+    assert put.base.startswith(f"{elsewhere}{project_id}/{CONTAINER}")
+    assert not store.url(CONTAINER, manifest_name(mine)).startswith(elsewhere)
+    objects.put(put, manifest_name(mine), b"there")
+    assert b"".join(store.get(CONTAINER, manifest_name(mine))) == b"there"
+    get = store.ticket(CONTAINER, prefix_of(mine), Verb.GET, expires=until)
+    assert objects.get(get, manifest_name(mine), most=5) == b"there"

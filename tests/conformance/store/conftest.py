@@ -16,6 +16,15 @@ from trove.store.vault import Vault
 DIALECTS = ("sqlite", "mariadb", "postgresql")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a server in one worker of xdist, so that it is started once."""
+    for item in items:
+        call = getattr(item, "callspec", None)
+        if item.path.parent == Path(__file__).parent and call is not None:
+            for server in {"mariadb", "postgresql"} & {value for value in call.params.values() if isinstance(value, str)}:
+                item.add_marker(pytest.mark.xdist_group(f"store-{server}"))
+
+
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDbServer]:
     with mariadb_server() as server:

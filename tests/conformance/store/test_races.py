@@ -15,7 +15,7 @@ from trove.bus.memory import MemoryBus
 from trove.cloud.memory import MemoryCloud
 from trove.core.callers import Caller
 from trove.core.clock import utcnow
-from trove.core.errors import CloudError, NotFound, NotReady, TroveError
+from trove.core.errors import CloudError, NotFound, NotReady, TroveError, Unavailable
 from trove.core.instances import Heartbeat, Instance
 from trove.core.operations import Operation, OperationState
 from trove.core.quotas import Resource
@@ -30,6 +30,7 @@ from trove.store.session import Database, Tx
 
 ADMIN = Caller(project_id="admins", user_id="u2", request_id="req-2", is_admin=True)
 ROUNDS = 4
+TRIES = 30
 
 Deed = Callable[[], object]
 
@@ -53,17 +54,21 @@ def doors(database: Database) -> Iterator[Doors]:
 
 
 def at_once(*deeds: Deed) -> list[TroveError | None]:
-    """Do everything at the same time; return, in the order given, what each was refused with."""
+    """Do everything at the same time; return, in the order given, what each was refused with.
+
+    Who hears that the database has no connection left now asks again, as clients do.
+    """
     outcomes: list[TroveError | None] = [None] * len(deeds)
     broken: list[BaseException] = []
     gate = threading.Barrier(len(deeds))
 
     def run(number: int, deed: Deed) -> None:
         gate.wait()
+        outcomes[number] = Unavailable("not asked yet")
+        tries = iter(range(TRIES))
         try:
-            deed()
-        except TroveError as error:
-            outcomes[number] = error
+            while type(outcomes[number]) is Unavailable and next(tries, None) is not None:
+                outcomes[number] = _refusal(deed)
         except BaseException as error:
             broken.append(error)
 
@@ -74,6 +79,14 @@ def at_once(*deeds: Deed) -> list[TroveError | None]:
         thread.join()
     assert not broken
     return outcomes
+
+
+def _refusal(deed: Deed) -> TroveError | None:
+    try:
+        deed()
+    except TroveError as error:
+        return error
+    return None
 
 
 def begin(doors: Doors, operation: Operation) -> Work:

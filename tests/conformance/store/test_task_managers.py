@@ -1,12 +1,9 @@
 """Three task managers on one store share the work: one is killed, one is stopped past its lease and wakes up as a zombie."""
 
 import json
-import os
-import signal
-import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import pytest
 from tests.support.etcd import etcd_server
 from tests.support.rows import add_operation
+from tests.support.standstill import go_on, stand_still_with_empty_hands
 from tests.support.task_manager import KIND, ROOT, STEPS, managers_command
 from tests.support.valkey import valkey_server
 from tests.support.waiting import until
@@ -73,16 +71,8 @@ def managers(tmp_path: Path) -> Iterator[Callable[[str, str, bytes], list["subpr
 
 def stop(pid: int, database: Database) -> None:
     """Stop a process, but not while it writes to SQLite: nobody else could then, until it goes on or is killed."""
-    while True:
-        os.kill(pid, signal.SIGSTOP)
-        if database.dialect != "sqlite":
-            return
-        try:
-            with closing(sqlite3.connect(str(database.engine.url.database), timeout=0.2, isolation_level=None)) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                return
-        except sqlite3.OperationalError:
-            os.kill(pid, signal.SIGCONT)
+    file = Path(str(database.engine.url.database)) if database.dialect == "sqlite" else None
+    stand_still_with_empty_hands(pid, database=file)
 
 
 def tell(process: "subprocess.Popen[str]", line: str = "") -> None:
@@ -142,7 +132,7 @@ def test_one_killed_and_one_stopped_the_third_ends_all_and_the_zombie_writes_not
         until(lambda: all(row.state is OperationState.SUCCEEDED for row in rows()))
         ended = rows()
         (tmp_path / "held").unlink()
-        os.kill(zombie.pid, signal.SIGCONT)
+        go_on(zombie.pid)
         for process in (zombie, survivor):
             tell(process)
         assert [said(process) for process in (zombie, survivor)] == ["stopped", "stopped"]

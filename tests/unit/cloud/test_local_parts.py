@@ -29,7 +29,7 @@ from trove.cloud.local.records import (
     write_record,
 )
 from trove.cloud.local.servers import run_directory
-from trove.cloud.local.settings import DEFAULT_PACKAGES, HostPackages, LocalCloudSettings
+from trove.cloud.local.settings import DEFAULT_PACKAGES, NARROW_UIDS, WIDE_UIDS, HostPackages, LocalCloudSettings, uid_range
 from trove.cloud.local.users import Users
 from trove.core.errors import CloudError, InvalidInput, Unavailable
 
@@ -38,6 +38,19 @@ from trove.core.errors import CloudError, InvalidInput, Unavailable
 def place() -> Iterator[Path]:
     with state_directory() as made:
         yield made
+
+
+@pytest.mark.parametrize(
+    ("uid_map", "wanted"),
+    [
+        ("         0          0 4294967295\n", WIDE_UIDS),
+        ("         0     100000      65536\n", NARROW_UIDS),
+        ("         0     100000      65536\n    65536     200000 2147400000\n", WIDE_UIDS),
+        ("", NARROW_UIDS),
+    ],
+)
+def test_user_ids_are_among_those_that_the_machine_knows(uid_map: str, wanted: tuple[int, int]) -> None:
+    assert uid_range(uid_map) == wanted
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support import ports
 from tests.support.services import process
 from tests.support.world import until
 
@@ -69,6 +69,4 @@ def stack(conf_file: Path, free_port: int) -> Path:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return ports.free_port()

@@ -10,7 +10,7 @@ from trove.cmd.local import processes, services
 from trove.cmd.local.layout import Layout
 from trove.cmd.local.services import Service
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def sleeper(name: str, marker: Path, *, code: str = "import time\nwhile True: time.sleep(60)") -> Service:

@@ -3,12 +3,14 @@
 import pytest
 
 from trove.core.errors import GuestError
+from trove.datastores import launching
 from trove.datastores.launching import ATTEMPTS, launch_surely
 
 LOST = "The database server did not start: bwrap: Can't bind mount /oldroot/ on /newroot/: Invalid argument"
+HELD = "The database server did not start: bind: Address already in use"
 
 
-def failing(times: int, message: str) -> list[int]:
+def failing(times: int, message: str, **options: str) -> list[int]:
     calls: list[int] = []
 
     def launch() -> None:
@@ -16,7 +18,7 @@ def failing(times: int, message: str) -> list[int]:
         if len(calls) <= times:
             raise GuestError(message)
 
-    launch_surely(launch)
+    launch_surely(launch, **options)
     return calls
 
 
@@ -30,3 +32,15 @@ def test_what_does_not_help_is_told() -> None:
         failing(ATTEMPTS, LOST)
     with pytest.raises(GuestError, match="port"):
         failing(1, "The database server did not start: the port is taken")
+
+
+def test_what_a_killed_server_still_holds_is_waited_for() -> None:
+    assert len(failing(ATTEMPTS + 2, HELD, lingering="already in use")) == ATTEMPTS + 3
+    with pytest.raises(GuestError, match="already in use"):
+        failing(1, HELD)
+
+
+def test_it_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "LINGER_S", 0.0)
+    with pytest.raises(GuestError, match="already in use"):
+        failing(1, HELD, lingering="already in use")

@@ -3,7 +3,7 @@
 import secrets
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trove.core.errors import GuestError
@@ -23,6 +23,7 @@ def opened(stream: bytes, key: bytes = KEY, backup_id: str = ID, step: int = 100
     return b"".join(crypt.decrypted(pieces, key, backup_id))
 
 
+@settings(deadline=None)  # nothing is promised of a busy machine
 @given(
     sizes=st.lists(st.sampled_from([0, 1, 1000, crypt.FRAME - 1, crypt.FRAME, crypt.FRAME + 1, 2 * crypt.FRAME]), max_size=4),
     step=st.sampled_from([977, 65_536, crypt.FRAME, 10_000_000]),

@@ -269,14 +269,14 @@ def test_what_the_store_does_not_delete_is_never_lost_sight_of(tmp_path) -> None
         def delete(self, container: str, name: str) -> None:
             raise Unavailable("The object store is away.")
 
-    settings = worlds.Settings(default_datastore="mariadb", delete_timeout_s=0.5)
     (tmp_path / "stubborn").mkdir()
-    with worlds.world(tmp_path / "stubborn", settings=settings) as here:
+    with worlds.world(tmp_path / "stubborn") as here:
         instance_id = create_instance.start(here.doors, CALLER, request(datastore_type=EVERYTHING)).id
         run(here)
         backup = made(here, instance_id)
-        delete.start(here.doors, CALLER, backup.id)
-        stubborn = replace(here.doors, objects=Stubborn(here.objects))  # type: ignore[arg-type]
+        hasty = replace(here.doors, settings=replace(here.doors.settings, delete_timeout_s=0.5))
+        delete.start(hasty, CALLER, backup.id)
+        stubborn = replace(hasty, objects=Stubborn(here.objects))  # type: ignore[arg-type]
         here.runner(doors=stubborn).run_now(newest(here).id)
         assert newest(here).state is OperationState.FAILED
         left = row(here, backup.id)

@@ -4,13 +4,13 @@ import base64
 import configparser
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.support.world import CALLER, PASSWORD, PROJECT, World, request, until
 
 from trove.bus.guest import GuestCaller
+from trove.core import clock
 from trove.core.accounts import Database, User
 from trove.core.callers import Caller
 from trove.core.errors import CloudError, InvalidInput, NotFound, QuotaExceeded, TroveError, Unavailable
@@ -213,10 +213,16 @@ def test_a_guest_whose_queue_the_broker_lost_is_admitted_again(here: World, monk
 
 
 def test_a_guest_that_stays_silent_fails_at_the_deadline_with_what_was_last_heard(here: World):
-    here.script.silent.add("prepare")
-    doors = replace(here.doors, settings=replace(here.doors.settings, build_timeout_s=0.5))
-    instance = create.start(doors, CALLER, request())
-    here.runner().run_now(latest(here).id)
+    late = timedelta(0)
+
+    def let_time_pass(*_: object) -> None:
+        nonlocal late
+        late = timedelta(days=1)
+
+    here.guests._do = let_time_pass  # type: ignore[method-assign]
+    instance = create.start(here.doors, CALLER, request())
+    with clock.told_by(lambda: datetime.now(UTC) + late):
+        here.runner().run_now(latest(here).id)
     assert_failed(here, instance.id, "nothing from the guest agent")
 
 

@@ -80,13 +80,22 @@ def test_a_deletion_ends_a_build_that_runs(here: World):
     here.script.silent.add("prepare")
     instance = create.start(here.doors, CALLER, request())
     building = newest(here).id
-    runner = here.runner()
+    go_on = threading.Event()
+
+    def hold(_task: str, moment: str) -> None:
+        if moment == "before undo":
+            go_on.wait(60)
+
+    runner = here.runner(probe=hold)
     thread = threading.Thread(target=runner.run_now, args=(building,))
     thread.start()
-    until(lambda: here.cloud.find_server(instance.id), what="the server")
-    delete.start(here.doors, CALLER, instance.id)
-    assert not runner.run_now(newest(here).id), "another runs on the resource"
-    thread.join()
+    try:
+        until(lambda: here.cloud.find_server(instance.id), what="the server")
+        delete.start(here.doors, CALLER, instance.id)
+        assert not runner.run_now(newest(here).id), "another runs on the resource"
+    finally:
+        go_on.set()
+        thread.join()
     with here.database.reading() as tx:
         assert operations.get(tx, building).state is OperationState.CANCELLED
         assert operations.unfinished(tx, limit=9) == ()

@@ -57,7 +57,7 @@ def here(tmp_path: Path) -> Iterator[World]:
     """A world where guests are given up soon, and batches are small."""
     settings = Settings(
         default_datastore="mariadb",
-        guest_call_timeout_s=0.5,
+        guest_call_timeout_s=2.0,
         modules=ModuleSettings(reapply_max_batch_size=2, reapply_min_batch_delay_s=0.01),
     )
     with world(tmp_path, settings=settings) as made:

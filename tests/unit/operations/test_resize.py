@@ -13,6 +13,7 @@ from trove.core.quotas import Resource
 from trove.core.status import ServerStatus, Task
 from trove.operations.instance import create, delete, reset_status, resize_flavor, resize_volume
 from trove.operations.operation import cancel
+from trove.operations.rendering import config_of
 from trove.store import instances, operations, quotas
 
 
@@ -224,23 +225,44 @@ def test_a_flavor_that_does_not_work_out_is_taken_back(here: World, built: Insta
         assert told == []
 
 
-def test_a_cancelled_flavor_is_taken_back(here: World, built: Instance) -> None:
+def test_a_flavor_that_is_cancelled_before_the_database_knows_of_it_is_taken_back(here: World, built: Instance) -> None:
+    resize_flavor.start(here.doors, CALLER, built.id, smaller_and_larger(here)[1])
+    operation_id = newest(here).id
+
+    def stop(task: str, moment: str) -> None:
+        if (task, moment) == ("ensure_running", "before do"):
+            cancel.start(here.doors, CALLER, operation_id)
+
+    here.runner(probe=stop).run_now(operation_id)
+    assert_taken_back(here, built)
+    assert configs(here) == [], "the database has its old configuration still"
+
+
+def test_a_flavor_that_is_cancelled_while_the_database_restarts_is_taken_back(here: World, built: Instance) -> None:
     here.script.silent.add("restart")
-    larger = smaller_and_larger(here)[1]
-    resize_flavor.start(here.doors, CALLER, built.id, larger)
+    asked = here.guests.calls.count((built.id, "start_job"))
+    resize_flavor.start(here.doors, CALLER, built.id, smaller_and_larger(here)[1])
     thread = threading.Thread(target=here.runner().run_now, args=(newest(here).id,))
     thread.start()
     try:
-        until(lambda: here.cloud.find_server(built.id).flavor_id == larger, what="the larger server")  # type: ignore[union-attr]
+        until(lambda: here.guests.calls.count((built.id, "start_job")) > asked, what="the request to restart")
         cancel.start(here.doors, CALLER, newest(here).id)
         until(lambda: newest(here).state is OperationState.REVERTING, what="the way back")
     finally:
         here.script.silent.clear()
         thread.join()
+    assert_taken_back(here, built)
+    with here.database.reading() as tx:
+        old = config_of(tx, instances.get(tx, built.id), ram_mib=flavors(here)["2"])
+    assert configs(here)[-1] == old
+
+
+def assert_taken_back(here: World, built: Instance) -> None:
     assert newest(here).state is OperationState.CANCELLED
     assert here.cloud.find_server(built.id).flavor_id == "2"  # type: ignore[union-attr]
     assert size(here, built.id) == (2, "2")
-    assert len(configs(here)) == 1
+    assert counted(here, Resource.RAM) == (flavors(here)["2"], 0)
+    assert_counts_hold(here)
 
 
 def test_a_deletion_ends_a_change_of_flavor(here: World, built: Instance) -> None:

@@ -9,14 +9,9 @@ from trove.core.errors import InvalidInput, NotFound
 from trove.core.ids import is_id
 from trove.core.instances import Access
 
-INHERITED: Mapping[str, str] = {
-    "flavorRef": "flavor",
-    "flavor": "flavor",
-    "volume": "volume",
-    "datastore": "datastore version",
-    "locality": "locality",
-}
-"""What a replica has from its source, so that a request for one must not say it."""
+SIZES: Mapping[str, str] = {"flavorRef": "flavor", "flavor": "flavor", "volume": "volume"}
+INHERITED: Mapping[str, str] = {"datastore": "datastore version", "locality": "locality"}
+"""What a replica has from its source, so that a request for one must not say it; of `SIZES` see `says_sizes`."""
 
 
 def source_ref(wanted: Mapping[str, Any]) -> str | None:
@@ -35,7 +30,7 @@ def source_ref(wanted: Mapping[str, Any]) -> str | None:
     for field in ("users", "databases"):
         if wanted.get(field):
             raise InvalidInput(f"{field}: a replica has the {field} of its source")
-    for field, what in INHERITED.items():
+    for field, what in {**({} if says_sizes(wanted) else SIZES), **INHERITED}.items():
         if wanted.get(field):
             raise InvalidInput(f"{field}: a replica has the {what} of its source")
     if wanted.get("restorePoint"):
@@ -44,6 +39,11 @@ def source_ref(wanted: Mapping[str, Any]) -> str | None:
     if not is_id(source):
         raise NotFound(f"Instance {source[:100]} was not found.")
     return source
+
+
+def says_sizes(wanted: Mapping[str, Any]) -> bool:
+    """Tell whether a request has flavor and volume: Heat leaves neither out, so for a replica they must be its source's."""
+    return bool((wanted.get("flavorRef") or wanted.get("flavor")) and wanted.get("volume"))
 
 
 def flavor_ref(wanted: Mapping[str, Any]) -> str | None:

@@ -37,7 +37,7 @@ def create(request: Request) -> JSON:
     _enforce_parts(request, wanted)
     source_id = bodies.source_ref(wanted)
     nic = bodies.nic(wanted.get("nics") or (), replica=source_id is not None)
-    request.doors.cloud.check_nic(nic)
+    request.doors.cloud.check_nic(nic, request.caller.project_id)
     if source_id is not None:
         made = _create_replicas(request, wanted, nic, source_id)
         return {"instance": views.detail(made, _viewer(request))}
@@ -48,10 +48,17 @@ def create(request: Request) -> JSON:
 
 
 def _create_replicas(request: Request, wanted: Mapping[str, Any], nic: NicRequest, source_id: str) -> Instance:
+    count = wanted.get("replica_count") or 1
+    if nic.port_id is not None and count > 1:
+        raise InvalidInput(f"nics[0]['port-id']: is one port, which {count} replicas cannot share; leave it out.")
+    size, volume_type = bodies.volume(wanted.get("volume"))
     replicas = replicate.CreateReplicas(
         name=wanted["name"],
         source_id=source_id,
-        count=wanted.get("replica_count") or 1,
+        count=count,
+        flavor_ref=bodies.flavor_ref(wanted),
+        volume_size_gib=size,
+        volume_type=volume_type,
         availability_zone=wanted.get("availability_zone") or None,
         nic=nic,
         access=bodies.access(wanted.get("access")),

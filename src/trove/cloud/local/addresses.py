@@ -13,7 +13,7 @@ from pathlib import Path
 from trove.cloud.contract import NicRequest, PortInfo
 from trove.cloud.local.locking import locked
 from trove.cloud.local.records import read_record, remove_file, write_record
-from trove.core.errors import CloudError, InvalidInput, NotFound, Unsupported
+from trove.core.errors import CloudError, InvalidInput, NotFound
 from trove.core.instances import Access, Address
 
 NETWORK_ID = "6c6f6361-6c00-4000-8000-6e6574776f72"
@@ -83,9 +83,9 @@ class Addresses:
             return False
 
     def check_nic(self, nic: NicRequest) -> None:
-        """Raise `Unsupported` for a port, and `InvalidInput` for another network or subnet than the one there is."""
+        """Raise `InvalidInput` for a port, and for another network or subnet than the one there is."""
         if nic.port_id is not None:
-            raise Unsupported("nics[0]['port-id']: the local cloud has no ports that exist already; leave it out.")
+            raise InvalidInput("nics[0]['port-id']: the local cloud has no ports of tenants; leave it out.")
         for field, given, there in (("network_id", nic.network_id, NETWORK_ID), ("subnet_id", nic.subnet_id, SUBNET_ID)):
             if given is not None and given.lower() != there:
                 raise InvalidInput(f"nics[0]['{field}']: {given} cannot be found; the local cloud has {there} only.")

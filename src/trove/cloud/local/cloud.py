@@ -22,6 +22,7 @@ from trove.cloud.local.images.catalogue import Image
 from trove.cloud.local.locking import locked
 from trove.cloud.local.packages import HOST_IMAGE
 from trove.cloud.local.privileges import Needs, Ways
+from trove.cloud.local.probes import remove_dead_probes
 from trove.cloud.local.records import make_directory, remove_tree
 from trove.cloud.local.servers import Placement, ServerHome
 from trove.cloud.local.settings import LocalCloudSettings
@@ -105,8 +106,8 @@ class LocalCloud:
             volume = self._volumes.ensure(instance_id, size_gib=size_gib, volume_type=VOLUME_TYPE)
             return replace(volume, attached=self._find_home(instance_id) is not None)
 
-    def check_nic(self, nic: NicRequest) -> None:
-        """Raise `Unsupported` for a port, and `InvalidInput` for another network or subnet than the one there is."""
+    def check_nic(self, nic: NicRequest, project_id: str) -> None:
+        """Raise `InvalidInput` for a port, and for another network or subnet than the one there is, which is everybody's."""
         self._addresses.check_nic(nic)
 
     def update_access(self, instance_id: str, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
@@ -120,7 +121,7 @@ class LocalCloud:
         `access` is kept but not enforced: on the loopback network every connection comes from 127.0.0.1. Raises what
         `check_nic` does.
         """
-        self.check_nic(nic)
+        self._addresses.check_nic(nic)
         with self._verb(instance_id):
             address = self._addresses.ensure(instance_id, nic.ip_address, access, tcp_ports)
             return port_info(instance_id, address)
@@ -315,6 +316,7 @@ class LocalCloud:
         if not errors:
             with translated():
                 self._templates.delete_all()
+                remove_dead_probes(self._root / "locks")
                 for name in ("servers", "volumes", "ports", "uids", "templates", "locks"):
                     remove_tree(self._root / name)
                 self._prepared = False

@@ -5,13 +5,11 @@ The programs that do it hold a lock beside the file, so that when we die they en
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from trove.cloud.local.commands import must, need_program, run
 from trove.cloud.local.locking import is_locked
-from trove.cloud.local.mounts import is_mounted
-from trove.cloud.local.records import make_directory, remove_tree
+from trove.cloud.local.probes import probe_directory
 from trove.core.errors import CloudError, Unavailable
 from trove.core.units import MIB
 
@@ -59,26 +57,17 @@ def check_not_growing(image: Path) -> None:
 
 def grows_mounted(directory: Path) -> bool:
     """Tell whether a mounted file system can grow below `directory`, by trying: some machines forbid it even to root."""
-    home = directory / f".probe-{os.getpid()}-{os.urandom(4).hex()}"
-    image, mount = home / "probe.img", home / "mount"
     try:
-        make_directory(home)
-        make_directory(mount)
-        with image.open("xb") as file:
-            file.truncate(8 * MIB)
-        must([need_program("mkfs.ext4", "e2fsprogs"), "-q", "-F", str(image)], "make a file system")
-        must([need_program("mount", "mount"), "-t", "ext4", "-o", "loop", str(image), str(mount)], "mount the probe")
-        os.truncate(image, 16 * MIB)
-        grow_mounted(image)
+        with probe_directory(directory) as home:
+            image, mount = home / "probe.img", home / "mount"
+            with image.open("xb") as file:
+                file.truncate(8 * MIB)
+            must([need_program("mkfs.ext4", "e2fsprogs"), "-q", "-F", str(image)], "make a file system")
+            must([need_program("mount", "mount"), "-t", "ext4", "-o", "loop", str(image), str(mount)], "mount the probe")
+            os.truncate(image, 16 * MIB)
+            grow_mounted(image)
     except (CloudError, OSError):
         return False
-    finally:
-        if is_mounted(mount):
-            run([need_program("umount", "mount"), str(mount)])
-        with suppress(CloudError):
-            if is_mounted(mount):
-                must([need_program("umount", "mount"), "--lazy", str(mount)], "unmount the probe")
-        remove_tree(home)
     return True
 
 

@@ -39,6 +39,19 @@ DEFAULT_PACKAGES: Mapping[str, HostPackages] = {
 }
 
 
+WIDE_UIDS = 1_879_048_192, 2_147_352_575
+"""Used by nothing on a Linux machine, as systemd lists it. Clouds on one machine hardly ever choose the same of so many."""
+NARROW_UIDS = 61184, 65519
+"""Those of systemd's DynamicUser."""
+
+
+def uid_range(uid_map: str) -> tuple[int, int]:
+    """Return the user ids for instances, by what `/proc/self/uid_map` says: a container may know the first 65,536 only."""
+    lines = [tuple(map(int, line.split())) for line in uid_map.splitlines()]
+    first, last = WIDE_UIDS
+    return WIDE_UIDS if any(inside <= first and last < inside + count for inside, _, count in lines) else NARROW_UIDS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalCloudSettings:
     """Settings of the local cloud.
@@ -60,7 +73,7 @@ class LocalCloudSettings:
     flavors: Sequence[Flavor] = DEFAULT_FLAVORS
     sandbox: str = "auto"
     volumes: str = "auto"
-    uid_range: tuple[int, int] = (61184, 65519)
+    uid_range: tuple[int, int] = field(default_factory=lambda: uid_range(Path("/proc/self/uid_map").read_text()))
     packages: Mapping[str, HostPackages] = field(default_factory=lambda: DEFAULT_PACKAGES)
     templates: bool = True
     runtime_paths: tuple[Path, ...] = ()

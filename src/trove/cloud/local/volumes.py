@@ -15,6 +15,7 @@ from trove.cloud.local.commands import must, need_program, run
 from trove.cloud.local.growth import check_not_growing, grow_mounted, grow_unmounted
 from trove.cloud.local.locking import locked, try_locked
 from trove.cloud.local.mounts import is_mounted, mounts, propagates, share
+from trove.cloud.local.probes import probe_directory
 from trove.cloud.local.processes import wait_until
 from trove.cloud.local.records import make_directory, read_record, remove_tree, write_record
 from trove.core.errors import CloudError, Unavailable
@@ -221,19 +222,13 @@ def mount_loop(image: Path, point: Path) -> None:
 
 def loop_works(directory: Path) -> bool:
     """Tell whether loop volumes can be made, mounted and unmounted below `directory`, by trying one of 4 MiB."""
-    home = directory / f".probe-{os.getpid()}-{os.urandom(4).hex()}"
     try:
-        make_directory(home)
-        make_directory(home / "mount")
-        make_file_system(home / "probe.img", 4 * 1024 * 1024)
-        mount_loop(home / "probe.img", home / "mount")
-        with suppress(OSError):
-            (home / "mount" / "written").write_bytes(b"x")
-        must([need_program("umount", "mount"), str(home / "mount")], "unmount the probe")
+        with probe_directory(directory) as home:
+            make_file_system(home / "probe.img", 4 * 1024 * 1024)
+            mount_loop(home / "probe.img", home / "mount")
+            with suppress(OSError):
+                (home / "mount" / "written").write_bytes(b"x")
+            must([need_program("umount", "mount"), str(home / "mount")], "unmount the probe")
     except (CloudError, OSError):
         return False
-    finally:
-        if is_mounted(home / "mount"):
-            run(["umount", "--lazy", str(home / "mount")])
-        remove_tree(home)
     return True

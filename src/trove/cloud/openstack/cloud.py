@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from trove.cloud.contract import HostInfo, Leftovers, NicRequest, PortInfo, ServerInfo, ServerSpec, StoragePool, VolumeInfo
-from trove.cloud.openstack.errors import translated
+from trove.cloud.openstack.errors import reaching, translated
 from trove.cloud.openstack.images import Flavors, Images
 from trove.cloud.openstack.ports import Ports
 from trove.cloud.openstack.servers import STATUS, Servers
@@ -56,9 +56,9 @@ class OpenStackCloud:
         """Create the instance's data volume unless it is there, and wait until it can be attached."""
         return self._volumes.ensure(instance_id, size_gib=size_gib, volume_type=volume_type)
 
-    def check_nic(self, nic: NicRequest) -> None:
-        """Raise `InvalidInput` or `Unsupported` for what no port of this cloud can be; nothing is reserved."""
-        self._ports.check(nic)
+    def check_nic(self, nic: NicRequest, project_id: str) -> None:
+        """Raise `InvalidInput` for what no port of an instance of the project can be; nothing is reserved."""
+        self._ports.check(nic, project_id)
 
     def update_access(self, instance_id: str, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
         """Open `tcp_ports` on the instance's port for `access` instead of for whom they were open. Raises `NotFound`."""
@@ -207,20 +207,25 @@ class OpenStackCloud:
 
     @cached_property
     def _images(self) -> Images:
-        return Images(self._connection)
+        with reaching("image"):
+            return Images(self._connection)
 
     @cached_property
     def _flavors(self) -> Flavors:
-        return Flavors(self._connection)
+        with reaching("compute"):
+            return Flavors(self._connection)
 
     @cached_property
     def _volumes(self) -> Volumes:
-        return Volumes(self._connection, self._settings)
+        with reaching("block storage"):
+            return Volumes(self._connection, self._settings)
 
     @cached_property
     def _ports(self) -> Ports:
-        return Ports(self._connection, self._settings)
+        with reaching("network"):
+            return Ports(self._connection, self._settings)
 
     @cached_property
     def _servers(self) -> Servers:
-        return Servers(self._connection, self._settings, self._flavors.all)
+        with reaching("compute"):
+            return Servers(self._connection, self._settings, self._flavors.all)

@@ -44,6 +44,20 @@ def translated(what: str) -> Iterator[None]:
         raise CloudError(f"The cloud failed to {what}: {words(error)}") from error
 
 
+@contextmanager
+def reaching(service: str) -> Iterator[None]:
+    """Turn what openstacksdk raises when it first looks for a service into errors of ours.
+
+    One that does not answer then looks to it like one of no version that it knows.
+    """
+    what = f"reach the {service} service"
+    with translated(what):
+        try:
+            yield
+        except (sdk.NotSupported, keystone.DiscoveryFailure) as error:
+            raise Unavailable(f"The cloud does not answer: cannot {what}.") from error
+
+
 def words(error: Exception) -> str:
     """Return what the cloud says of an error, in a line."""
     told = getattr(error, "details", None) or getattr(error, "message", None) or str(error)

@@ -1,6 +1,6 @@
 """What things in the cloud are called and tagged, so that each is found again by the instance it was made for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 PREFIX = "trove-"
 TAG = "trove_instance"
@@ -22,6 +22,16 @@ def management_name_of(instance_id: str, number: int) -> str:
 def tag_of(instance_id: str) -> str:
     """Return the tag that only things of this instance have."""
     return f"{TAG}_id_{instance_id}"
+
+
+def project_tag_of(project_id: str) -> str:
+    """Return the tag of what is a project's, though the service owns it."""
+    return f"trove_project_id_{project_id}"
+
+
+def instance_tagged(tags: Iterable[str]) -> str | None:
+    """Return the id of the instance that tags tell, None when the thing is not ours."""
+    return next((tag.removeprefix(tag_of("")) for tag in tags if tag.startswith(tag_of(""))), None)
 
 
 def instance_of(metadata: Mapping[str, object] | None) -> str | None:

@@ -8,9 +8,10 @@ from openstack import exceptions as sdk
 
 from trove.cloud.contract import NicRequest, PortInfo
 from trove.cloud.openstack.errors import translated, words
-from trove.cloud.openstack.naming import PREFIX, TAG, group_name, management_name_of, name_of, tag_of
+from trove.cloud.openstack.naming import TAG, group_name, instance_tagged, management_name_of, name_of, tag_of
 from trove.cloud.openstack.settings import OpenStackSettings
-from trove.core.errors import CloudError, InvalidInput, NotFound, Unsupported
+from trove.cloud.openstack.taken import TakenPorts
+from trove.core.errors import CloudError, InvalidInput, NotFound
 from trove.core.instances import Access, Address
 
 IPV4, IPV6 = "IPv4", "IPv6"
@@ -35,17 +36,21 @@ class Ports:
     def __init__(self, connection: Any, settings: OpenStackSettings) -> None:
         self._network = connection.network
         self._settings = settings
+        with translated("log in"):
+            self._own = str(connection.current_project_id)
+        self._taken = TakenPorts(connection.network, self._own)
 
-    def check(self, nic: NicRequest) -> None:
-        """Raise `InvalidInput` or `Unsupported` for what no port can be; nothing is reserved."""
+    def check(self, nic: NicRequest, project_id: str) -> None:
+        """Raise `InvalidInput` for what no port of the project can be; nothing is reserved."""
         if nic.port_id is not None:
-            raise Unsupported("nics[0]['port-id']: ports that exist already cannot be taken; leave it out.")
+            self._taken.check(nic, project_id)
+            return
         with translated("look for the network"):
-            if nic.network_id is not None and not list(self._network.networks(id=nic.network_id)):
+            if nic.network_id is not None and not self._may_use(nic.network_id, project_id):
                 raise InvalidInput(f"nics[0]['network_id']: {nic.network_id} cannot be found")
             if nic.subnet_id is not None:
                 subnet = next(iter(self._network.subnets(id=nic.subnet_id)), None)
-                if subnet is None:
+                if subnet is None or not self._may_use(subnet.network_id, project_id):
                     raise InvalidInput(f"nics[0]['subnet_id']: {nic.subnet_id} cannot be found")
                 if nic.network_id is not None and subnet.network_id != nic.network_id:
                     raise InvalidInput(f"nics[0]['subnet_id']: {nic.subnet_id} is not a subnet of {nic.network_id}")
@@ -54,14 +59,14 @@ class Ports:
 
     def ensure(self, instance_id: str, nic: NicRequest, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
         """Reserve the address, open the ports on it, and give it a floating address when it is to be public."""
-        found = self._find(instance_id)
-        if found is None:
-            self.check(nic)
+        if nic.port_id is not None:
             group = self._ensure_group(instance_id)
             self._ensure_rules(group, access, tcp_ports)
-            found = self._create(instance_id, nic, group.id)
-        self._mark(found, instance_id)
-        self._ensure_floating(found, access)
+            found = self._taken.take(instance_id, nic.port_id, group.id)
+        else:
+            found = self._made(instance_id) or self._make(instance_id, nic, access, tcp_ports)
+            self._mark(found, instance_id)
+        self._ensure_floating(instance_id, found, access)
         return self._info(instance_id, found)
 
     def update_access(self, instance_id: str, access: Access | None, tcp_ports: Sequence[int]) -> PortInfo:
@@ -70,7 +75,7 @@ class Ports:
         if found is None:
             raise NotFound(f"Instance {instance_id} has no port.")
         self._ensure_rules(self._ensure_group(instance_id), access, tcp_ports)
-        self._ensure_floating(found, access)
+        self._ensure_floating(instance_id, found, access)
         return self._info(instance_id, found)
 
     def ids(self, instance_id: str) -> tuple[str, ...]:
@@ -90,23 +95,46 @@ class Ports:
         names += [management_name_of(instance_id, number) for number in range(len(self._settings.management_networks))]
         with translated("release the addresses"):
             for name in names:
-                for port in self._network.ports(name=name):
-                    for floating in self._floating(port):
-                        self._network.delete_ip(floating)
+                for port in self._network.ports(name=name, project_id=self._own):
+                    self._delete_floating(instance_id, port)
                     self._network.delete_port(port)
-            for group in self._network.security_groups(name=self._group_name(instance_id)):
+            groups = self._groups(instance_id)
+            taken = self._taken.of(instance_id)
+            if taken is not None:
+                self._delete_floating(instance_id, taken)
+                self._taken.leave(instance_id, taken, {group.id for group in groups})
+            for group in groups:
                 self._network.delete_security_group(group)
 
     def held(self) -> tuple[str, ...]:
         """Return the ids of all instances that have a port."""
         with translated("list ports"):
-            names = [str(each.name) for each in self._network.ports(tags=TAG)]
-        return tuple(sorted({name.removeprefix(PREFIX)[:36] for name in names if name.startswith(PREFIX)}))
+            found = [instance_tagged(port.tags) for port in self._network.ports(tags=TAG, project_id=self._own)]
+        return tuple(sorted({each for each in found if each}))
 
     def _find(self, instance_id: str) -> Any | None:
+        """Return the port of an instance: one that we made, or one that it took."""
+        return self._made(instance_id) or self._taken.of(instance_id)
+
+    def _made(self, instance_id: str) -> Any | None:
         with translated("look for the port"):
-            found = list(self._network.ports(name=name_of(instance_id)))
+            found = list(self._network.ports(name=name_of(instance_id), project_id=self._own))
         return min(found, key=lambda each: str(each.created_at)) if found else None
+
+    def _make(self, instance_id: str, nic: NicRequest, access: Access | None, tcp_ports: Sequence[int]) -> Any:
+        group = self._ensure_group(instance_id)
+        self._ensure_rules(group, access, tcp_ports)
+        return self._create(instance_id, nic, group.id)
+
+    def _may_use(self, network_id: str, project_id: str) -> bool:
+        """Tell whether a network is the project's own, or somebody shares it with the project."""
+        network = next(iter(self._network.networks(id=network_id)), None)
+        if network is None:
+            return False
+        if network.is_shared or project_id == network.project_id:
+            return True
+        shared = self._network.rbac_policies(object_type="network", object_id=network_id, action="access_as_shared")
+        return any(each.target_project_id in {project_id, "*"} for each in shared)
 
     def _create(self, instance_id: str, nic: NicRequest, group_id: str) -> Any:
         fixed: dict[str, str] = {}
@@ -148,7 +176,7 @@ class Ports:
     def _ensure_management(self, instance_id: str, number: int, network: str) -> Any:
         name = management_name_of(instance_id, number)
         with translated("make the management port"):
-            found = next(iter(self._network.ports(name=name)), None)
+            found = next(iter(self._network.ports(name=name, project_id=self._own)), None)
             if found is None:
                 found = self._network.create_port(
                     name=name,
@@ -169,10 +197,13 @@ class Ports:
     def _group_name(self, instance_id: str) -> str:
         return group_name(self._settings.security_group_prefix, instance_id)
 
+    def _groups(self, instance_id: str) -> list[Any]:
+        return list(self._network.security_groups(name=self._group_name(instance_id), project_id=self._own))
+
     def _ensure_group(self, instance_id: str) -> Any:
         name = self._group_name(instance_id)
         with translated("make the security group"):
-            found = next(iter(self._network.security_groups(name=name)), None)
+            found = next(iter(self._groups(instance_id)), None)
             if found is None:
                 found = self._network.create_security_group(
                     name=name, description=f"Who may connect to database instance {instance_id}"
@@ -199,7 +230,7 @@ class Ports:
                 if known not in wanted:
                     self._network.delete_security_group_rule(made)
 
-    def _ensure_floating(self, port: Any, access: Access | None) -> None:
+    def _ensure_floating(self, instance_id: str, port: Any, access: Access | None) -> None:
         public = access is not None and access.is_public
         with translated("give out a floating address"):
             there = self._floating(port)
@@ -207,8 +238,14 @@ class Ports:
                 raise CloudError("access.is_public: this cloud has no public network.")
             if public and not there:
                 network = self._named(self._settings.public_network)
-                self._network.create_ip(floating_network_id=network, port_id=port.id)
-            for floating in () if public else there:
+                self._network.create_ip(floating_network_id=network, port_id=port.id, description=name_of(instance_id))
+            if not public:
+                self._delete_floating(instance_id, port)
+
+    def _delete_floating(self, instance_id: str, port: Any) -> None:
+        """Give back the floating addresses that we gave, not those that a port had before an instance took it."""
+        for floating in self._floating(port):
+            if floating.description == name_of(instance_id):
                 self._network.delete_ip(floating)
 
     def _floating(self, port: Any) -> list[Any]:

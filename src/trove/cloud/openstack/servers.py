@@ -5,7 +5,7 @@ from typing import Any
 
 from trove.cloud.contract import HostInfo, ServerInfo, ServerSpec
 from trove.cloud.openstack.errors import translated
-from trove.cloud.openstack.naming import KEY, TAG, instance_of, tag_of
+from trove.cloud.openstack.naming import KEY, TAG, instance_of, project_tag_of, tag_of
 from trove.cloud.openstack.settings import OpenStackSettings
 from trove.cloud.openstack.userdata import userdata
 from trove.cloud.openstack.waiting import wait_until
@@ -88,7 +88,7 @@ class Servers:
             "user_data": self._userdata(spec),
             "config_drive": self._settings.config_drive,
             "metadata": {KEY: spec.instance_id, "trove_project_id": spec.project_id},
-            "tags": [TAG, tag_of(spec.instance_id), f"trove_{spec.manager}", f"trove_project_id_{spec.project_id}"],
+            "tags": [TAG, tag_of(spec.instance_id), f"trove_{spec.manager}", project_tag_of(spec.project_id)],
         }
         if spec.availability_zone is not None:
             wanted["availability_zone"] = spec.availability_zone

@@ -8,6 +8,8 @@ from trove.cloud.openstack.settings import OpenStackSettings
 
 APP = "trove"
 SERVICES = ("compute", "block_storage", "network", "image")
+ANSWER_S = 60
+"""For how long one request may take: who waits for an answer for ever cannot be told to stop."""
 STATUS_RETRIES = 2
 """Of answers that say that the service is busy: the step that asked is repeated as well, but later."""
 
@@ -22,6 +24,7 @@ def connect(settings: OpenStackSettings) -> Any:
         interface="public",
         verify=settings.verify,
         app_name=APP,
+        api_timeout=ANSWER_S,
         **options,
         **dict[str, Any](settings.overrides),
     )
