@@ -34,7 +34,7 @@ def stacks(running: Heat, use: Clients) -> Iterator[Heat]:
 def database(**changes: Any) -> dict[str, Any]:
     """Return a resource with all that an instance of its own may have."""
     properties = {
-        "name": "orders",
+        "name": "ordered",
         "flavor": "1",
         "size": 1,
         "datastore_type": "mariadb",
@@ -55,7 +55,7 @@ def test_a_stack_with_a_database_is_made_and_deleted(stacks: Heat, use: Clients)
     two = [{"name": "shop"}, {"name": "old"}]
     shown = {"href": ("db", "href"), "hostname": ("db", "hostname"), "shown": ("db", "show")}
     stacks.create("shop", {"db": database(databases=two)}, **shown)
-    made = instances(use)["orders"]
+    made = instances(use)["ordered"]
     outputs = stacks.outputs("shop")
     assert outputs["href"].endswith(f"/instances/{made}")
     assert (outputs["shown"]["id"], outputs["shown"]["status"]) == (made, "ACTIVE")
@@ -92,7 +92,7 @@ def test_a_stack_says_why_its_instance_is_refused(stacks: Heat, use: Clients) ->
     reason = stacks.fails_to_create("shop", {"db": database(users=[{**AMY, "name": "root"}])})
     assert "HTTP 400" in reason
     assert "root" in reason
-    assert "orders" not in instances(use)
+    assert "ordered" not in instances(use)
 
 
 def test_a_cluster_that_the_engine_cannot_be_is_refused(stacks: Heat) -> None:

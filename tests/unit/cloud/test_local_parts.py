@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -266,3 +267,22 @@ def test_what_no_view_can_open_is_told(place: Path) -> None:
 
 def test_settings_of_tests_are_good(place: Path) -> None:
     make_settings(place).check()
+
+
+@pytest.mark.skipif(not is_root(), reason="only root gives instances users of their own")
+def test_a_trial_is_not_ended_with_what_else_its_user_runs() -> None:
+    uid = WIDE_UIDS[1]
+    found: list[tuple[Path, ...]] = []
+    with tempfile.TemporaryDirectory(prefix="trove-trial-") as place:
+        Path(place).chmod(0o755)
+        waits = Path(place, "waits")
+        os.mkfifo(waits)
+        waits.chmod(0o666)
+        prefix = (*user_prefix(uid), "/bin/sh", "-c", f'read line < {waits}; exec "$@"', "sh")
+        trial = threading.Thread(target=lambda: found.append(unreachable(prefix, Needs(reach=(Path("/usr"),)))))
+        trial.start()
+        with waits.open("w") as line:  # it has begun
+            ProcessSet(marker=Path(place, "templates"), uid=uid).kill()
+            line.write("go on\n")
+        trial.join()
+    assert found == [()]

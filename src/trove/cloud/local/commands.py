@@ -57,9 +57,9 @@ def run(argv: Sequence[str], *, timeout_s: float = 30.0, environ: Mapping[str, s
     return process.returncode, output.decode(errors="replace")
 
 
-def must(argv: Sequence[str], what: str, *, timeout_s: float = 30.0) -> str:
+def must(argv: Sequence[str], what: str, *, timeout_s: float = 30.0, environ: Mapping[str, str] | None = None) -> str:
     """Run a program and return its output; raises `CloudError` with `what` and the program's own words when it fails."""
-    code, output = run(argv, timeout_s=timeout_s)
+    code, output = run(argv, timeout_s=timeout_s, environ=environ)
     if code != 0:
         raise CloudError(f"Cannot {what}: {output.strip()[-400:] or f'exit code {code}'}")
     return output

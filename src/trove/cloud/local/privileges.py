@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trove.cloud.local.commands import find_program, must, need_program, run
+from trove.cloud.local.processes import MARKER
 from trove.core.errors import CloudError
 
 SANDBOX_NAMESPACES = (("user", "pid", "ipc", "uts"), ("user", "ipc", "uts"))
@@ -65,6 +66,10 @@ class _View:
             yield from ("--symlink", target, str(path))
         for path in sorted(self.binds):
             yield from ("--bind" if self.binds[path] else "--ro-bind", str(path), str(path))
+
+
+_TRIAL = {MARKER: "trial"}
+"""In the environment of what only tries something: it belongs to no instance, and goes with none whose user it is."""
 
 
 def user_prefix(uid: int | None) -> tuple[str, ...]:
@@ -131,7 +136,7 @@ def unreachable(prefix: Sequence[str], needs: Needs) -> tuple[Path, ...]:
     wanted = {"read": needs.read, "reach": needs.reach, "write": needs.write}
     words = [f"{mode}:{path}" for mode, paths in wanted.items() for path in paths]
     argv = [*prefix, "/bin/sh", "-c", script, "sh", *words]
-    found = must(argv, "test what an instance's user can reach").splitlines()
+    found = must(argv, "test what an instance's user can reach", environ=_TRIAL).splitlines()
     return tuple(Path(line) for line in found)
 
 
@@ -147,7 +152,7 @@ def nested_namespaces(prefix: Sequence[str]) -> tuple[str, ...] | None:
         sandbox = [bwrap, *(f"--unshare-{name}" for name in names), "--ro-bind", "/", "/", "--dev", "/dev", "--tmpfs", "/run"]
         if "pid" in names:
             sandbox += ["--proc", "/proc"]
-        if run([*prefix, *sandbox, "/bin/true"])[0] == 0:
+        if run([*prefix, *sandbox, "/bin/true"], environ=_TRIAL)[0] == 0:
             return names
     return None
 
