@@ -15,6 +15,9 @@ from contrib.image.imaging.editions import Edition
 from contrib.image.imaging.problems import BuildError
 from contrib.image.imaging.wheels import SOURCE
 
+from trove.cloud.local.images.debian import own_mirrors
+from trove.core.errors import CloudError
+
 ELEMENTS = SOURCE / "contrib/image/elements"
 LABEL = "trove-root"
 MARK = "trove-image: "
@@ -24,10 +27,10 @@ _TAIL = 25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mirrors:
-    """Where Debian's packages come from."""
+    """Where Debian's packages come from. `security` is None where the mirror has all."""
 
-    debian: str = "http://deb.debian.org/debian"
-    security: str = "http://security.debian.org/debian-security"
+    debian: str
+    security: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,17 @@ class Tree:
     used: int
     engine: str
     packages: dict[str, str]
+
+
+def mirrors_of(debian: str | None, security: str | None) -> Mirrors:
+    """Return the mirrors that were named, else those of this machine's own packages; raises `BuildError`."""
+    if debian is not None:
+        return Mirrors(debian=debian, security=security)
+    try:
+        own, own_security = own_mirrors("apt-get")
+    except CloudError as error:
+        raise BuildError(error.message) from error
+    return Mirrors(debian=own, security=security or own_security)
 
 
 def find_builder() -> str:
@@ -68,7 +82,7 @@ def make_tree(edition: Edition, work: Path, *, size_mib: int, mirrors: Mirrors, 
         "TROVE_VERSION": edition.version,
         "TROVE_MANAGER": edition.manager,
         "TROVE_MIRROR": mirrors.debian,
-        "TROVE_SECURITY_MIRROR": mirrors.security,
+        "TROVE_SECURITY_MIRROR": mirrors.security or "",
         "TROVE_SOURCE": str(SOURCE),
         "TROVE_FILES": str(ELEMENTS / "trove-guest/files"),
         "TROVE_BOOT": str(boot),

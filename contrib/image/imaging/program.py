@@ -65,7 +65,7 @@ def build(arguments: argparse.Namespace) -> None:
         print(f"[{time.monotonic() - began:5.0f} s] {text}", flush=True)
 
     try:
-        mirrors = elements.Mirrors(debian=arguments.mirror, security=arguments.security_mirror)
+        mirrors = elements.mirrors_of(arguments.mirror, arguments.security_mirror)
         log = output / "build.log"
         say(f"{edition.name}: building with diskimage-builder (its words: {log})")
         tree = elements.make_tree(edition, work, size_mib=arguments.size, mirrors=mirrors, log=log, say=say)
@@ -102,7 +102,6 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    mirrors = elements.Mirrors()
     parser = argparse.ArgumentParser(prog="build", description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False)
     parser.add_argument("--datastore", help="mariadb, mysql, postgresql, redis or valkey")
     parser.add_argument("--version", help="version of the engine, such as 10.11")
@@ -111,9 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--size", type=int, default=1536, metavar="MIB", help="size of the root file system (default: %(default)s)"
     )
-    parser.add_argument("--mirror", default=mirrors.debian, metavar="URL", help="of Debian (default: %(default)s)")
+    parser.add_argument("--mirror", metavar="URL", help="of Debian (default: where this machine's own packages come from)")
     parser.add_argument(
-        "--security-mirror", default=mirrors.security, metavar="URL", help="of Debian's security archive (default: %(default)s)"
+        "--security-mirror", metavar="URL", help="of Debian's security archive (default: this machine's; with --mirror: none)"
     )
     parser.add_argument("--work", type=Path, metavar="DIR", help="where to work (default: the system's temporary directory)")
     parser.add_argument("--wheels", type=Path, help=argparse.SUPPRESS)

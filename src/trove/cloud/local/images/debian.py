@@ -62,7 +62,7 @@ class Archive:
     def __init__(self, work: Path, mirror: str | None = None) -> None:
         self._apt = need_program("apt-get", "apt")
         self._work = work
-        self._mirror, self._security_mirror = (mirror, None) if mirror else _own_mirrors(self._apt)
+        self._mirror, self._security_mirror = (mirror, None) if mirror else own_mirrors(self._apt)
         self._keyring = next((path for path in _KEYRINGS if path.is_file()), None)
         if self._keyring is None:
             raise CloudError("Debian's keys are missing; install them with: apt-get install debian-archive-keyring")
@@ -108,7 +108,7 @@ class Archive:
         return output
 
 
-def _own_mirrors(apt: str) -> tuple[str, str | None]:
+def own_mirrors(apt: str) -> tuple[str, str | None]:
     """Return the mirrors of Debian, and of its security archive if there is one, that this machine's own packages come from."""
     targets = must([apt, "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"], "read the apt sources")
     places = [(uri.rstrip("/"), release) for uri, _, release in (line.partition(" ") for line in targets.splitlines())]
