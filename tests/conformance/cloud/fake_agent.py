@@ -53,7 +53,10 @@ def main() -> None:
     if not alive(state):
         argv = [sys.executable, "-c", SERVER, str(data), host["address"], parser.get("DEFAULT", "port", fallback="3306")]
         if host["sandbox"] == "bwrap":
-            view = ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--bind", str(data), str(data)]
+            # As the real agent does, only what it needs: volumes of others come and go.
+            shown = {sys.prefix, sys.base_prefix, "/bin", "/etc", "/lib", "/lib64", "/usr"}
+            view = [word for place in sorted(shown) for word in ("--ro-bind-try", place, place)]
+            view += ["--dev", "/dev", "--proc", "/proc", "--bind", str(data), str(data)]
             argv = ["bwrap", *view, "--unshare-user", "--unshare-pid", *argv]
         env = {"PATH": os.environ["PATH"], "TROVE_SERVER_OF": config_dir.parent.name}
         server = subprocess.Popen(argv, env=env, start_new_session=True, stdin=subprocess.DEVNULL)

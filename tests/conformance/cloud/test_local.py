@@ -1,9 +1,11 @@
 """What the local cloud promises beyond the contract: processes, users, volumes, and that nothing is left behind."""
 
+import ctypes
 import os
 import shutil
 import signal
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,8 @@ from trove.cloud.contract import NicRequest
 from trove.cloud.local import LocalCloud, volumes
 from trove.cloud.local.growth import grow_unmounted
 from trove.cloud.local.locking import locked
-from trove.cloud.local.mounts import is_mounted
+from trove.cloud.local.mounts import is_mounted, share
+from trove.cloud.local.privileges import nested_namespaces
 from trove.cloud.local.settings import uid_range
 from trove.core.errors import CloudError, InvalidInput, Unavailable
 from trove.core.ids import new_id
@@ -106,6 +109,36 @@ def is_supervisor(entry: Path, instance_id: str) -> bool:
     except OSError:
         return False
     return words[0] == b"/bin/sh" and b"trove-supervisor" in words and any(instance_id.encode() in word for word in words)
+
+
+def test_sandboxes_are_made_while_volumes_of_another_cloud_come_and_go(tmp_path: Path) -> None:
+    """Bubblewrap goes through all mounts below what it shows, and fails at one that is gone by then."""
+    if not is_root():
+        pytest.skip("needs root")
+    theirs = tmp_path / "volumes"
+    (theirs / "one").mkdir(parents=True)
+    enough = threading.Event()
+    libc = ctypes.CDLL(None)  # the programs are too slow for many rounds
+    point, nosuid_nodev, lazily = os.fsencode(theirs / "one"), ctypes.c_ulong(6), 2
+
+    def come_and_go() -> None:
+        share(theirs)
+        try:
+            while not enough.is_set():
+                assert libc.mount(b"none", point, b"tmpfs", nosuid_nodev, None) == 0
+                assert libc.umount(point) == 0
+        finally:
+            assert libc.umount2(os.fsencode(theirs), lazily) == 0
+
+    whole = ("bwrap", "--dev-bind", "/", "/")  # as an agent starts whose runtime lies in a closed directory
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(come_and_go)
+        try:
+            found = {nested_namespaces(whole) for _ in range(60)}
+        finally:
+            enough.set()
+            other.result(timeout=30)
+    assert found == {nested_namespaces(())}
 
 
 def test_stop_ends_the_server_cleanly_and_data_stay(local: Form) -> None:

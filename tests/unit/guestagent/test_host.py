@@ -59,8 +59,7 @@ def test_there_is_one_server_at_a_time_and_its_end_is_seen(host: SandboxedHost) 
     host.start_server(Command(argv=("/bin/sleep", "600")))
     assert host.server_pid() == pid
     host.signal_server(signal.SIGKILL)
-    wait_for(lambda: host.server_pid() is None, "the end of the server")
-    assert not Path(f"/proc/{pid}").exists()
+    wait_for(lambda: host.server_pid() is None and not Path(f"/proc/{pid}").exists(), "the end of the server, also as a zombie")
     host.signal_server(signal.SIGKILL)
 
 

@@ -17,6 +17,8 @@ from trove.core.errors import CloudError
 SANDBOX_NAMESPACES = (("user", "pid", "ipc", "uts"), ("user", "ipc", "uts"))
 """What to ask of bubblewrap for a database server, the best first: some machines forbid pid namespaces."""
 
+_PROGRAM_PLACES = ("/bin", "/gnu", "/lib", "/lib32", "/lib64", "/nix", "/usr")
+
 _MAX_LINKS = 40
 """Symbolic links that are followed for one path, as the kernel does."""
 
@@ -149,12 +151,21 @@ def nested_namespaces(prefix: Sequence[str]) -> tuple[str, ...] | None:
     if bwrap is None:
         return None
     for names in SANDBOX_NAMESPACES:
-        sandbox = [bwrap, *(f"--unshare-{name}" for name in names), "--ro-bind", "/", "/", "--dev", "/dev", "--tmpfs", "/run"]
+        sandbox = [bwrap, *(f"--unshare-{name}" for name in names), *_programs(), "--dev", "/dev", "--tmpfs", "/run"]
         if "pid" in names:
             sandbox += ["--proc", "/proc"]
         if run([*prefix, *sandbox, "/bin/true"], environ=_TRIAL)[0] == 0:
             return names
     return None
+
+
+def _programs() -> Iterator[str]:
+    """Yield the arguments for bubblewrap that show the programs of the host.
+
+    Not all of the host, as the sandbox of a server does not either: bubblewrap fails at a mount elsewhere that goes meanwhile.
+    """
+    for place in _PROGRAM_PLACES:
+        yield from ("--ro-bind-try", place, place)
 
 
 def _view(needs: Needs) -> _View:
