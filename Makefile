@@ -15,7 +15,7 @@ demo: ## Build a real database server through the whole service, use it, remove 
 
 test: ## Run every test, with real servers
 	@tools/setup test
-	$(PYTHON) -m pytest -n 3 --dist loadgroup $(ARGS)
+	@tools/test $(ARGS)
 
 test-openstack: ## Run the tests of a real OpenStack: LAB=<path to the lab program>, or OS_CLOUD=<cloud>; doc/openstack.md tells more
 	@tools/setup test
