@@ -25,7 +25,7 @@ OPTS = [
         "backup_segment_max_size",
         default=8 * 1024 * 1024,
         min=64 * 1024,
-        help="Bytes of one object of a backup. A guest agent holds two of them in memory.",
+        help="Bytes of one object of a backup. A guest agent holds three of them in memory.",
     ),
     cfg.BoolOpt(
         "backup_encryption",

@@ -1,6 +1,6 @@
 """Backups and restores on the guest: the engine's stream, through zstd, in segments, each with its digest; the manifest last.
 
-Nothing is staged on disk: two segments are in memory, one on its way, so that it can be sent again, and one that is filled.
+Nothing is staged on disk: three segments are in memory, two on their way, so that they can be sent again, and one being filled.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

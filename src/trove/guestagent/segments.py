@@ -1,10 +1,12 @@
-"""Cuts a stream into segments and puts them into the object store, one on its way while the next one is filled; and back."""
+"""Cuts a stream into segments and puts them into the object store, some on their way while the next one is filled; and back."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import count
 from queue import SimpleQueue
 
 from trove.core.errors import Conflict, GuestError, InvalidInput
@@ -14,23 +16,30 @@ from trove.guestagent import liveness, objects
 
 ASK_EVERY_S = 1.0
 
+IN_FLIGHT = 2
+"""Segments on their way at once: while the store brings one to its disk, it gets the next."""
 
-class _Deed:
-    """Something that is done on a thread of its own. What it raised is raised when its end is awaited."""
 
-    def __init__(self, do: Callable[[], None]) -> None:
-        self._do = do
+class _Flight:
+    """A segment that is put on a thread of its own. What was raised there is raised when its end is awaited."""
+
+    def __init__(self, buffer: bytearray, put: Callable[[], Segment]) -> None:
+        self.buffer = buffer
+        self._put = put
+        self._segment: Segment | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def end(self) -> None:
-        """Wait for its end, as long as that is wanted."""
+    def end(self) -> Segment:
+        """Wait for its end, as long as that is wanted; return what was put."""
         while self._thread.is_alive():
             self._thread.join(ASK_EVERY_S)
             liveness.need()
         if self._error is not None:
             raise self._error
+        assert self._segment is not None
+        return self._segment
 
     def join(self) -> None:
         """Wait for its end, however it ends."""
@@ -38,7 +47,7 @@ class _Deed:
 
     def _run(self) -> None:
         try:
-            self._do()
+            self._segment = self._put()
         except BaseException as error:
             self._error = error
 
@@ -52,13 +61,13 @@ class Sender:
     size: int
     tell: Callable[[], None]
     segments: list[Segment] = field(default_factory=list)
-    _number: int = 0
+    _flying: deque[_Flight] = field(default_factory=deque)
+    _numbers: Iterator[int] = field(default_factory=count)
     _stopped: bool = False
 
     def send(self, chunks: Iterable[bytes]) -> None:
         """Put everything; an empty stream is one empty segment. Nothing is on its way any more once this ends, in any way."""
-        filling, flying = bytearray(self.size), bytearray(self.size)
-        filled, deed = 0, None
+        filling, filled = bytearray(self.size), 0
         try:
             for chunk in chunks:
                 rest = memoryview(chunk)
@@ -67,32 +76,33 @@ class Sender:
                     filling[filled : filled + len(piece)] = piece
                     filled, rest = filled + len(piece), rest[len(piece) :]
                     if filled == self.size:
-                        self._await(deed)
-                        deed = self._put(filling, filled)
-                        filling, flying, filled = flying, filling, 0
-            self._await(deed)
-            deed = self._put(filling, filled) if filled or not self.segments else None
-            self._await(deed)
-            deed = None
+                        landed = self._land(IN_FLIGHT - 1)
+                        self._start(filling, filled)
+                        filling, filled = landed.pop() if landed else bytearray(self.size), 0
+            if filled or not (self.segments or self._flying):
+                self._start(filling, filled)
+            self._land(0)
         finally:
             self._stopped = True
-            if deed is not None:
-                deed.join()
+            for each in self._flying:
+                each.join()
 
-    def _await(self, deed: "_Deed | None") -> None:
-        if deed is not None:
-            deed.end()
+    def _start(self, buffer: bytearray, size: int) -> None:
+        self._flying.append(_Flight(buffer, lambda: self._store(memoryview(buffer)[:size])))
+
+    def _land(self, most: int) -> list[bytearray]:
+        """Wait until at most so many are on their way, the first first; return the buffers of those that have come."""
+        landed = []
+        while len(self._flying) > most:
+            self.segments.append(self._flying[0].end())
+            landed.append(self._flying.popleft().buffer)
             self.tell()
+        return landed
 
-    def _put(self, buffer: bytearray, size: int) -> _Deed:
-        content = memoryview(buffer)[:size]
-        return _Deed(lambda: self._store(content))
-
-    def _store(self, content: memoryview) -> None:
+    def _store(self, content: memoryview) -> Segment:
         digest = sha256(content).hexdigest()
-        while True:
-            name = segment_name(self.backup_id, self._number)
-            self._number += 1
+        for number in self._numbers:
+            name = segment_name(self.backup_id, number)
             try:
                 objects.put(self.ticket, name, content, alive=self._need_going_on)
             except Conflict:
@@ -101,8 +111,8 @@ class Sender:
                 raise GuestError(
                     "The backup has more segments than the object store gives names for: raise backup_segment_max_size."
                 ) from error
-            self.segments.append(Segment(name=name, size=len(content), digest=digest))
-            return
+            return Segment(name=name, size=len(content), digest=digest)
+        raise AssertionError  # the numbers have no end
 
     def _need_going_on(self) -> None:
         if self._stopped:

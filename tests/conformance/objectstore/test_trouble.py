@@ -1,9 +1,11 @@
 """A store that is away, breaks off or answers nonsense while a guest backs up or restores: tried again, or said clearly."""
 
 import secrets
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.object_stores import KINDS, file_store, s3_settings, swift_store
@@ -13,6 +15,8 @@ from tests.support.relay import Relay, relay
 from trove.core.errors import GuestError, Unavailable
 from trove.core.manifests import manifest_name
 from trove.guestagent import objects
+from trove.objectstore.contract import ObjectInfo
+from trove.objectstore.file import FileObjectStore
 
 CONTENT = secrets.token_bytes(4 * SEGMENT + 99)
 
@@ -85,3 +89,24 @@ def test_a_store_that_goes_away_fails_the_restore_and_leaves_nothing(troubled: t
     with pytest.raises(GuestError, match="backup cannot be read"):
         guest.restored(chain)
     assert list(guest.host.data_dir.iterdir()) == []
+
+
+class _FirstWaits(FileObjectStore):
+    """Has the first segment only once it has the second."""
+
+    second = threading.Event()
+
+    def put(self, container: str, name: str, chunks: Iterable[bytes], **more: Any) -> ObjectInfo:
+        if name.endswith("/00000000") and not _FirstWaits.second.wait(30):
+            raise Unavailable("There is no second segment.")
+        made = super().put(container, name, chunks, **more)
+        if name.endswith("/00000001"):
+            _FirstWaits.second.set()
+        return made
+
+
+def test_a_segment_is_on_its_way_while_another_is_stored_and_they_stay_in_their_order(tmp_path: Path) -> None:
+    with file_store(tmp_path / "objects", _FirstWaits) as store:
+        guest = PlainGuest(tmp_path / "guest", store)
+        assert guest.restored(guest.chain(guest.back_up(CONTENT))) == CONTENT
+        assert _FirstWaits.second.is_set()

@@ -10,6 +10,7 @@ from trove.operations.booking import book, commit_reserved, conclude, need_room,
 from trove.operations.doors import Doors
 from trove.operations.guest_jobs import forget_job, run_job
 from trove.operations.instance.create import check_volume_size
+from trove.operations.instance.reboot import start_database
 from trove.operations.instance.restart import ensure_running
 from trove.operations.sight import instance_of, need_no_cluster
 from trove.operations.steps import line, step
@@ -55,6 +56,8 @@ def flow(work: Work) -> Any:
         step(work, grow_volume, waiting_for="the volume to grow", undo=keep_growth),
         step(work, ensure_running, waiting_for="the server to run", timeout_s=reboot_s),
         *([] if work.doors.settings.machines is None else [step(work, fill_volume, waiting_for=_FILLING)]),
+        # Some clouds stop the server to grow the volume, and a full volume may have stopped the database before.
+        step(work, start_database, waiting_for="the guest agent to start the database"),
     )
 
 
