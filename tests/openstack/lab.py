@@ -1,5 +1,6 @@
 """Ends services of the small OpenStack in whose namespaces the tests run, and has its own program start them again."""
 
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ PROCESSES = {
     "nova": ("nova", "nova-conductor", "nova-scheduler"),
     "nova_compute": ("nova-compute",),
 }
+REBOOT_S = 600.0
 _START = """
 HERE=$(dirname "$LAB"); . "$HERE/lib/common.sh"; . "$HERE/lib/config.sh"; . "$HERE/lib/services.sh"
 inside() {  # We are inside already.
@@ -45,6 +47,41 @@ def stopped(service: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["bash", "-euc", _START, "-", service], check=True, stdin=subprocess.DEVNULL)
+
+
+@contextmanager
+def new_tap(port_id: str) -> Iterator[None]:
+    """Wait after the block until a guest that it reboots has another tap device, and connect that to the network.
+
+    Other clouds do this by themselves. The lab's Open vSwitch, whose datapath is a process, goes on listening to the device
+    that libvirt has removed.
+    """
+    if PROGRAM not in os.environ:
+        yield
+        return
+    name = f"tap{port_id[:11]}"
+    before = _index_of(name)
+    yield
+    deadline = time.monotonic() + REBOOT_S
+    while _index_of(name) in {None, before}:
+        assert time.monotonic() < deadline, f"{name} was not made anew"
+        time.sleep(0.2)
+    listed = json.loads(_vsctl("--format=json", "--columns=external_ids", "list", "interface", name))
+    ids = [f"external_ids:{key}={json.dumps(value)}" for key, value in listed["data"][0][0][1]]
+    _vsctl("del-port", "br-int", name)
+    _vsctl("add-port", "br-int", name, "--", "set", "interface", name, *ids)
+
+
+def _index_of(device: str) -> int | None:
+    try:
+        return int(Path(f"/sys/class/net/{device}/ifindex").read_text())
+    except OSError:
+        return None
+
+
+def _vsctl(*words: str) -> str:
+    argv = ["ovs-vsctl", "--timeout=30", *words]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
 
 
 def _kill(pid: int) -> None:

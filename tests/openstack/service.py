@@ -17,6 +17,7 @@ import openstack
 from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 from tests.openstack.accounts import Account, accounts
+from tests.openstack.lab import stopped
 from tests.openstack.requests_made import LOG_LEVELS, SERVICES, Asked, asked
 from tests.support.clouds import REPOSITORY
 from tests.support.mariadb_server import MariaDbServer, mariadb_server
@@ -301,6 +302,20 @@ def _sections(
         "network": {"default_network": os.environ[NETWORK]},
         "objectstore": {"driver": "swift"},
     }
+
+
+@contextmanager
+def away(deployment: Deployment, name: str, *, words: str = "it fails for now") -> Iterator[None]:
+    """Stop a service of the lab; after the block wait until task managers have said `words`, and start it again."""
+    before = deployment.heard(words)
+    with ExitStack() as stack:
+        with stopped(name):
+            yield
+            until(lambda: deployment.heard(words) > before, f"{name} is waited for", GONE_S)
+            # Neutron answers nothing but errors for ever when several ask it at once before it has answered one.
+            stack.enter_context(deployment.quiet())
+        until(lambda: list(deployment.admin.network.networks()), "the cloud answers")
+        list(deployment.admin.network.ports())
 
 
 def _place(proxy: Any) -> str:

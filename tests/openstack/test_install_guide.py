@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.openstack.lab import need_lab
 from tests.support.clouds import REPOSITORY
+from tests.support.guest_images import fake_image
 from tests.support.guide import blocks, script
 
 GUIDE = REPOSITORY / "doc" / "install"
@@ -52,8 +53,6 @@ for program in rabbitmqctl rabbitmq-plugins; do
 done
 export PATH=/opt/guide/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=$scratch/home
 export RABBITMQ_NODENAME=rabbit@localhost RABBITMQ_ENABLED_PLUGINS_FILE=$LAB_DIR/state/rabbit/plugins
-export GUEST_IMAGE=$scratch/mariadb-10.11.raw
-truncate -s 1M "$GUEST_IMAGE"
 cd "$REPOSITORY"
 """
 _AFTERWARDS = """
@@ -64,14 +63,18 @@ openstack network delete databases
 
 
 @pytest.fixture(scope="module")
-def done() -> "subprocess.CompletedProcess[str]":
+def done(tmp_path_factory: pytest.TempPathFactory) -> "subprocess.CompletedProcess[str]":
     need_lab()
+    folder = tmp_path_factory.mktemp("images")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", folder / "disk", "64M"], check=True)
+    image = fake_image(folder / "mariadb-10.11", "qcow2", disk=(folder / "disk").read_bytes())
     whole = _PRIVATE + script(blocks(GUIDE / name for name in ORDER)) + _AFTERWARDS
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
     environment |= {
         "OS_CLIENT_CONFIG_FILE": os.environ["TROVE_TEST_CLOUDS"],
         "OS_CLOUD": os.environ.get("OS_CLOUD", "lab-admin"),
         "PYTHONWARNINGS": "ignore",
+        "GUEST_IMAGE": str(image),
         "BIN": str(Path(sys.executable).parent),
         "REPOSITORY": str(REPOSITORY),
         # What is the reader's in README.md.

@@ -7,14 +7,14 @@ from pathlib import Path
 FORMS = {"bare": ("vmlinuz", "initrd", "disk.qcow2"), "qcow2": ("bootable.qcow2",)}
 
 
-def fake_image(folder: Path, *forms: str, content: str = "") -> Path:
-    """Write an image of MariaDB whose files hold their names and `content`."""
+def fake_image(folder: Path, *forms: str, content: str = "", disk: bytes | None = None) -> Path:
+    """Write an image of MariaDB whose files hold their names and `content`, or `disk` where they are disks."""
     folder.mkdir(exist_ok=True)
     files = {}
     for form in forms:
         files[form] = []
         for name in FORMS[form]:
-            data = f"{name}{content}".encode()
+            data = f"{name}{content}".encode() if disk is None or not name.endswith(".qcow2") else disk
             (folder / name).write_bytes(data)
             files[form].append({"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})
     record = {

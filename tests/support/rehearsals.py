@@ -10,6 +10,7 @@ from typing import Any
 from tests.support.stepped import Snapshot, SteppedWorld
 from tests.support.world import CALLER
 
+from trove.cloud.contract import resolved
 from trove.core.backups import RUNNING, Backup, BackupState
 from trove.core.clusters import ClusterTask
 from trove.core.errors import CloudError, NotFound, TroveError, Unavailable
@@ -167,6 +168,7 @@ def problems(here: SteppedWorld) -> list[str]:
         ("server", left.servers),
         ("volume", left.volumes),
         ("port", left.ports),
+        ("name", here.cloud.names),
         ("guest", here.admission.admitted),
     ):
         found += [f"a {what} of an instance that is deleted" for each in ids if each not in live]
@@ -175,12 +177,15 @@ def problems(here: SteppedWorld) -> list[str]:
             "server": (instance.server_id, left.servers),
             "volume": (instance.volume and instance.volume.volume_id, left.volumes),
             "port": (instance.addresses, left.ports),
+            "name": (instance.hostname, here.cloud.names),
         }
         found += [f"{UNEXPLAINED} {what}" for what, (ours, held) in known.items() if instance.id in held and not ours]
         shown = shown_status(instance.task, instance.server_status)
         stopped = instance.task is Task.NONE and instance.server_status is ServerStatus.SHUTDOWN
         if shown not in {"ACTIVE", "ERROR", "RESTART_REQUIRED"} and not stopped:
             found.append(f"an instance stuck in {shown}")
+        if here.named and shown == "ACTIVE" and here.cloud.names.get(instance.id) != resolved(instance.addresses):
+            found.append("a name that does not mean the addresses of its instance")
         if shown == "ERROR" and instance.fault is None:
             found.append("an instance in ERROR without a reason")
     found += _backup_problems(here)
@@ -305,7 +310,9 @@ def _rows(here: SteppedWorld) -> object:
                 role = here.guests.replication.role(each) if shown == "ACTIVE" else None
                 has = [(every.module.name, every.md5) for every in instance_modules.of_instance(tx, each, project_id=None)]
                 is_now = (one.replica_of, role, one.datastore_version.name, one.access, here.cloud.accesses.get(each), has)
-                seen.append((one.name, shown, service, one.addresses, one.port, one.server_id, volume, fault, is_now))
+                seen.append(
+                    (one.name, shown, service, one.addresses, one.hostname, one.port, one.server_id, volume, fault, is_now)
+                )
     return ended, counted, sorted(seen, key=str), kept, formed
 
 
@@ -320,5 +327,5 @@ def _cloud(here: SteppedWorld, names: Mapping[str, str]) -> object:
     done = [
         here.guests.done[each.resource_id, each.id] for each in succeeded if (each.resource_id, each.id) in here.guests.done
     ]
-    held = (left.servers, left.volumes, left.ports, here.admission.admitted)
+    held = (left.servers, left.volumes, left.ports, here.cloud.names, here.admission.admitted)
     return [sorted(names.get(each, each) for each in ids) for ids in held], sorted(done)

@@ -233,6 +233,7 @@ class Snapshot:
     roles: dict[str, Role]
     received: dict[str, int]
     accesses: dict[str, Access | None]
+    names: dict[str, tuple[str, ...]]
     known: dict[str, frozenset[str]]
     settled: set[str]
     founders: dict[str, str]
@@ -241,7 +242,10 @@ class Snapshot:
 
 @dataclass
 class SteppedWorld:
-    """Everything in one place. `store` is that of the API and the conductor, `mortal_store` that of task managers."""
+    """Everything in one place. `store` is that of the API and the conductor, `mortal_store` that of task managers.
+
+    Instances get names in DNS after `give_names`.
+    """
 
     store: WatchedDatabase
     mortal_store: WatchedDatabase
@@ -259,12 +263,18 @@ class SteppedWorld:
     locks: MemoryLocks = field(init=False)
     doors: Doors = field(init=False)
     runners: int = 0
+    named: bool = False
     _conductor: Conductor = field(init=False)
     _beaten: datetime = field(init=False)
     _delivered: tuple[str, Message] | None = None
 
     def __post_init__(self) -> None:
         self._furnish()
+
+    def give_names(self) -> None:
+        """From now on instances get names in DNS."""
+        self.named = True
+        self.doors = replace(self.doors, names=self.cloud)
 
     def snapshot(self) -> Snapshot:
         rows = sqlite3.connect(":memory:", check_same_thread=False)
@@ -287,6 +297,7 @@ class SteppedWorld:
             roles=dict(self.guests.replication.roles),
             received=dict(self.guests.replication.received),
             accesses=dict(cloud.accesses),
+            names=dict(cloud.names),
             known=dict(self.guests.clusters.known),
             settled=set(self.guests.clusters.settled),
             founders=dict(self.guests.clusters.founders),
@@ -316,6 +327,7 @@ class SteppedWorld:
         self.guests.replication.roles.update(was.roles)
         self.guests.replication.received.update(was.received)
         self.cloud.accesses.update(was.accesses)
+        self.cloud.names.update(was.names)
         self.guests.clusters.known.update(was.known)
         self.guests.clusters.settled.update(was.settled)
         self.guests.clusters.founders.update(was.founders)
@@ -327,6 +339,7 @@ class SteppedWorld:
             self.doors,
             database=self.mortal_store,
             cloud=Watched(self.cloud, "cloud", reach),
+            names=Watched(self.cloud, "cloud", reach) if self.named else None,
             bus=Watched(self.bus, "bus", reach),
             admission=Watched(self.admission, "admission", reach),
             objects=Watched(self.objects, "objects", reach),
@@ -403,7 +416,8 @@ class SteppedWorld:
 
     def traces(self) -> object:
         """Tell what has happened so far, in numbers where those do."""
-        left = dict(self.cloud._servers), dict(self.cloud._volumes), dict(self.cloud._ports)
+        cloud = self.cloud
+        left = dict(cloud._servers), dict(cloud._volumes), dict(cloud._ports), dict(cloud.names)
         messages = self.bus.sent, len(self.bus.order), len(self.guests.jobs)
         held = frozenset(self.admission.admitted), len(self.objects._objects), len(self.objects._sealed)
         return self.store.commits, self.mortal_store.commits, messages, left, held
@@ -434,6 +448,7 @@ class SteppedWorld:
         self.doors = Doors(
             database=self.store,
             cloud=self.cloud,
+            names=self.cloud if self.named else None,
             bus=self.bus,
             admission=self.admission,
             objects=self.objects,

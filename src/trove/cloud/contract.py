@@ -7,7 +7,7 @@ overloaded, limits our rate, or holds the thing busy), `NotFound`, `Unsupported`
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from trove.core.flavors import Flavor
 from trove.core.instances import Access, Address
@@ -212,3 +212,27 @@ class Cloud(Protocol):
 
     def leftovers(self) -> Leftovers:
         """Return what is held for instances."""
+
+
+@runtime_checkable
+class Names(Protocol):
+    """What a cloud that gives instances names in DNS does besides. Verbs are like those of `Cloud`, with the same errors."""
+
+    def ensure_name(self, instance_id: str, addresses: Sequence[Address]) -> str:
+        """Make the instance's name mean `addresses`, whatever it meant before; return it, without a dot at its end.
+
+        The name depends on nothing but the instance's id. It means its public addresses, where there are any, else the private
+        ones. Raises `CloudError` when the cloud's DNS does not take it; `Unavailable` while its servers do not answer so yet.
+        """
+
+    def delete_name(self, instance_id: str) -> None:
+        """Have the name forgotten, whose records may be seen for as long as they are kept elsewhere. Missing is fine."""
+
+    def held_names(self) -> tuple[str, ...]:
+        """Return the ids of all instances that have a name."""
+
+
+def resolved(addresses: Sequence[Address]) -> tuple[str, ...]:
+    """Return which of its addresses the name of an instance means, in order."""
+    public = {each.address for each in addresses if each.type == "public"}
+    return tuple(sorted(public or {each.address for each in addresses}))

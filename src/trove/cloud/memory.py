@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from trove.cloud.contract import HostInfo, Leftovers, NicRequest, PortInfo, ServerInfo, ServerSpec, StoragePool, VolumeInfo
+from trove.cloud.contract import (
+    HostInfo,
+    Leftovers,
+    NicRequest,
+    PortInfo,
+    ServerInfo,
+    ServerSpec,
+    StoragePool,
+    VolumeInfo,
+    resolved,
+)
 from trove.cloud.flavors import DEFAULT_FLAVORS, FlavorList
 from trove.core.errors import CloudError, InvalidInput, NotFound, Unavailable
 from trove.core.flavors import Flavor
@@ -16,6 +26,8 @@ from trove.core.status import ServerStatus
 DEFAULT_VOLUME_TYPE = "memory"
 HOSTS = ("memory-1", "memory-2")
 HOST_RAM_MIB = 64 * 1024
+ZONE = "db.example.org"
+"""Where names of instances are."""
 IMAGES: Mapping[str, frozenset[str]] = {"host": frozenset({"trove", "host"}), "other": frozenset({"trove", "other"})}
 """The images there are, with their tags."""
 
@@ -35,7 +47,7 @@ class MemoryCloud:
 
     `on_boot(spec)` is called once for each server that was booted, outside the lock: a test hangs its fake guest there.
     `calls` lists every verb with the instance id it was called for, in order; `specs` keeps what each server was booted with,
-    `accesses` for whom each port was opened.
+    `accesses` for whom each port was opened, `names` what the name of each instance means.
     """
 
     def __init__(
@@ -51,6 +63,7 @@ class MemoryCloud:
         self._next_address = 1
         self.specs: dict[str, ServerSpec] = {}
         self.accesses: dict[str, Access | None] = {}
+        self.names: dict[str, tuple[str, ...]] = {}
         self.calls: list[tuple[str, str]] = []
 
     def order_fault(
@@ -272,6 +285,22 @@ class MemoryCloud:
         with self._verb("delete_port", instance_id):
             self._ports.pop(instance_id, None)
             self.accesses.pop(instance_id, None)
+
+    def ensure_name(self, instance_id: str, addresses: Sequence[Address]) -> str:
+        """Make the instance's name mean `addresses`; return it."""
+        with self._verb("ensure_name", instance_id):
+            self.names[instance_id] = resolved(addresses)
+            return f"{instance_id}.{ZONE}"
+
+    def delete_name(self, instance_id: str) -> None:
+        """Forget the name. Missing is fine."""
+        with self._verb("delete_name", instance_id):
+            self.names.pop(instance_id, None)
+
+    def held_names(self) -> tuple[str, ...]:
+        """Return the ids of all instances that have a name."""
+        with self._verb("held_names", ""):
+            return tuple(sorted(self.names))
 
     def leftovers(self) -> Leftovers:
         """Return what is held for instances."""

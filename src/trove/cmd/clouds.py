@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from trove.cloud.contract import Cloud
+from trove.cloud.contract import Cloud, Names
 from trove.config.openstack import SERVICES
 from trove.core.errors import InvalidInput
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trove.cloud.openstack import OpenStackSettings
 
 CLOUDINIT = ".cloudinit"
+DESIGNATE = "designate"
 
 
 def cloud(conf: Any) -> Cloud:
@@ -22,6 +23,19 @@ def cloud(conf: Any) -> Cloud:
 
         return MemoryCloud()
     return _openstack(conf) if conf.cloud == "openstack" else _local(conf)
+
+
+def names(conf: Any, cloud: Cloud) -> Names | None:
+    """Return what gives instances names in DNS, None where they get none. Raises `InvalidInput` for what it cannot be."""
+    if not conf.trove_dns_support:
+        return None
+    if DESIGNATE not in conf.dns_driver.lower():
+        raise InvalidInput(f"dns_driver: {conf.dns_driver!r} is not there; names of instances are made by {DESIGNATE}.")
+    if not isinstance(cloud, Names):
+        raise InvalidInput(f"trove_dns_support: cloud = {conf.cloud} has no DNS; set it to false, or use cloud = openstack.")
+    if conf.cloud == "openstack" and not (conf.dns_domain_name or conf.dns_domain_id):
+        raise InvalidInput("trove_dns_support: dns_domain_name or dns_domain_id must say in which zone names of instances are.")
+    return cloud
 
 
 def _local(conf: Any) -> Cloud:
@@ -69,7 +83,7 @@ def openstack_settings(conf: Any) -> "OpenStackSettings":
     """Return how to use an OpenStack cloud. Raises `InvalidInput` saying what is missing for it."""
     try:
         from trove.cloud.openstack import OpenStackSettings
-        from trove.cloud.openstack.settings import Timeouts
+        from trove.cloud.openstack.settings import Timeouts, ZoneSettings
     except ImportError as error:
         raise InvalidInput("cloud = openstack needs openstacksdk: pip install 'trove[openstack]'") from error
     ours = conf.service_credentials
@@ -84,6 +98,7 @@ def openstack_settings(conf: Any) -> "OpenStackSettings":
         public_network=conf.network.public_network_id,
         security_group_prefix=conf.trove_security_group_name_prefix,
         default_cidr=conf.trove_security_group_rule_cidr,
+        zone=ZoneSettings(name=conf.dns_domain_name, id=conf.dns_domain_id, ttl_s=conf.dns_ttl),
         volume_type=conf.cinder_volume_type,
         online_volume_growth=conf.online_volume_resize,
         config_drive=conf.use_nova_server_config_drive,
@@ -94,6 +109,7 @@ def openstack_settings(conf: Any) -> "OpenStackSettings":
             volume_s=conf.volume_time_out,
             server_s=conf.usage_timeout,
             delete_s=conf.server_delete_time_out,
+            name_s=conf.dns_time_out,
             reboot_s=conf.reboot_time_out,
             resize_s=conf.resize_time_out,
         ),

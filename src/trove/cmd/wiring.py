@@ -199,9 +199,11 @@ def doors(base: Foundation, connection: Bus) -> Doors:
     """Return everything an operation may touch."""
     from trove.bus.taskmanager import BusAnnouncer
 
+    cloud = clouds.cloud(base.conf)
     return Doors(
         database=base.database,
-        cloud=clouds.cloud(base.conf),
+        cloud=cloud,
+        names=clouds.names(base.conf, cloud),
         bus=connection,
         admission=admission(base),
         objects=objects.store(base.conf, Path(base.conf.secrets.key_file).read_bytes()),
@@ -259,6 +261,7 @@ def settings(conf: Any) -> Settings:
         delete_timeout_s=conf.server_delete_time_out,
         reboot_timeout_s=conf.reboot_time_out,
         volume_timeout_s=conf.volume_time_out,
+        name_timeout_s=conf.dns_time_out,
         revert_timeout_s=conf.revert_time_out,
         guest_call_timeout_s=conf.agent_call_low_timeout,
         heartbeat_interval_s=conf.report_interval,

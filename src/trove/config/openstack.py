@@ -4,16 +4,33 @@ from oslo_config import cfg
 
 GROUP = "DEFAULT"
 
-SERVICES = {"nova_compute": "compute", "cinder": "block_storage", "neutron": "network", "glance": "image"}
+SERVICES = {
+    "nova_compute": "compute",
+    "cinder": "block_storage",
+    "neutron": "network",
+    "glance": "image",
+    "designate": "dns",
+}
 """How options call a service, and how openstacksdk does."""
 
-_TYPES = {"nova_compute": "compute", "cinder": "block-storage", "neutron": "network", "glance": "image"}
+_TYPES = {"nova_compute": "compute", "cinder": "block-storage", "neutron": "network", "glance": "image", "designate": "dns"}
+_OLD_NAMES = {"designate": "dns"}
+"""What the options of a service began with before."""
 
 
 def _of_service(name: str) -> list[cfg.Opt]:
+    old = _OLD_NAMES.get(name)
     return [
-        cfg.StrOpt(f"{name}_url", help=f"URL of {_TYPES[name]} instead of the catalogue's."),
-        cfg.StrOpt(f"{name}_service_type", help=f"Type in the catalogue of services, if it is not {_TYPES[name]}."),
+        cfg.StrOpt(
+            f"{name}_url",
+            deprecated_name=old and f"{old}_endpoint_url",
+            help=f"URL of {_TYPES[name]} instead of the catalogue's.",
+        ),
+        cfg.StrOpt(
+            f"{name}_service_type",
+            deprecated_name=old and f"{old}_service_type",
+            help=f"Type in the catalogue of services, if it is not {_TYPES[name]}.",
+        ),
         cfg.StrOpt(
             f"{name}_endpoint_type", default="publicURL", help="Endpoint in the catalogue: publicURL, internalURL or adminURL."
         ),
@@ -56,6 +73,20 @@ OPTS = [
         "cloudinit_location",
         default="/etc/trove/cloudinit",
         help="Directory with <datastore manager>.cloudinit files, cloud-configs that are added to what servers are given.",
+    ),
+    cfg.BoolOpt(
+        "trove_dns_support", default=False, help="Give instances names in DNS, which their owners see instead of addresses."
+    ),
+    cfg.StrOpt(
+        "dns_driver", default="designate", help="What makes names; any word with `designate` in it, as there is no other."
+    ),
+    cfg.StrOpt(
+        "dns_domain_name", help="Zone of the names, such as db.example.org; it must be the project's of the service's user."
+    ),
+    cfg.StrOpt("dns_domain_id", help="Id of that zone in Designate; this, the name, or both must be set for names."),
+    cfg.IntOpt("dns_ttl", default=300, min=1, help="Seconds for which others may keep what a name means."),
+    cfg.IntOpt(
+        "dns_time_out", default=120, min=1, help="Seconds until the name servers must know a new name; then the build fails."
     ),
     *(option for name in SERVICES for option in _of_service(name)),
 ]

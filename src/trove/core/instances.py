@@ -75,6 +75,7 @@ class Instance:
     region: str | None = None
     access: Access | None = None
     addresses: tuple[Address, ...] = ()
+    hostname: str | None = None
     port: int | None = None
     server_id: str | None = None
     server_status: ServerStatus | None = None

@@ -10,6 +10,7 @@ class HeldKind(StrEnum):
 
     SERVER = "server"
     VOLUME = "volume"
+    NAME = "name"
     PORT = "port"
     BUS_USER = "bus-user"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from trove.bus.contract import Admission, Bus
-from trove.cloud.contract import Cloud
+from trove.cloud.contract import Cloud, Names
 from trove.objectstore.contract import ObjectStore
 from trove.store.session import Database
 
@@ -109,6 +109,7 @@ class Settings:
     delete_timeout_s: float = 600.0
     reboot_timeout_s: float = 120.0
     volume_timeout_s: float = 300.0
+    name_timeout_s: float = 120.0
     revert_timeout_s: float = 600.0
     guest_call_timeout_s: float = 15.0
     heartbeat_interval_s: float = 30.0
@@ -123,7 +124,7 @@ class OperationAnnouncer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
-    """Everything an operation may touch."""
+    """Everything an operation may touch. `names` is None where instances get no names in DNS."""
 
     database: Database
     cloud: Cloud
@@ -132,3 +133,4 @@ class Doors:
     objects: ObjectStore
     announcer: OperationAnnouncer
     settings: Settings
+    names: Names | None = None

@@ -125,6 +125,7 @@ def _undo(work: Work, undo: Deed, label: str) -> None:
             if (until - utcnow()).total_seconds() <= pause:
                 LOG.warning("Undoing %s failed; it stays until the instance is deleted: %s", label, error.message)
                 return None
+            LOG.info("Undoing %s: it fails for now and is tried again: %s", label, error.message)
         except Exception:
             LOG.exception("Undoing %s failed; it stays until the instance is deleted", label)
             return None

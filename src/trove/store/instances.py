@@ -62,6 +62,7 @@ _COLUMNS = (
     instances.c.region_id,
     instances.c.access,
     instances.c.addresses,
+    instances.c.hostname,
     instances.c.port,
     instances.c.compute_instance_id,
     instances.c.server_status,
@@ -285,6 +286,7 @@ def record_server(  # noqa: PLR0913
     server_id: str | None = None,
     volume_id: str | None = None,
     addresses: Sequence[Address] | None = None,
+    hostname: str | None = None,
     port: int | None = None,
     server_status: ServerStatus | None = None,
 ) -> None:
@@ -293,6 +295,7 @@ def record_server(  # noqa: PLR0913
         "compute_instance_id": server_id,
         "volume_id": volume_id,
         "addresses": None if addresses is None else json.dumps([asdict(address) for address in addresses]),
+        "hostname": hostname,
         "port": port,
         "server_status": server_status,
     }
@@ -324,8 +327,8 @@ def record_size(
 
 
 def forget_server(tx: Tx, instance_id: str, *, fence: Fence | None, server_status: ServerStatus | None) -> None:
-    """Clear server, volume, addresses and port, when the cloud has them no more. May run twice."""
-    gone = dict.fromkeys(("compute_instance_id", "volume_id", "addresses", "port"))
+    """Clear server, volume, addresses, name and port, when the cloud has them no more. May run twice."""
+    gone = dict.fromkeys(("compute_instance_id", "volume_id", "addresses", "hostname", "port"))
     _change(tx, instance_id, fence, {**gone, "server_status": server_status})
 
 
@@ -445,11 +448,9 @@ def read(row: Sequence[Any], versions: VersionRows) -> Instance:
     """Return the instance in a row of `EVERY`."""
     (
         instance_id, name, project_id, task, flavor_id, created, updated, size_gib, volume_type, volume_id, region, access,
-        addresses, port, server_id, server_status, replica_of, cluster_id, configuration_id, configuration_name, status,
-        status_updated, heard_at, agent_version, datastore_version, restarts, used_bytes, total_bytes, replica_state, fault,
-        fault_details,
-        fault_created, replicas,
-        locality,
+        addresses, hostname, port, server_id, server_status, replica_of, cluster_id, configuration_id, configuration_name,
+        status, status_updated, heard_at, agent_version, datastore_version, restarts, used_bytes, total_bytes, replica_state,
+        fault, fault_details, fault_created, replicas, locality,
     ) = row[:_OWN_COLUMNS]  # fmt: skip
     return Instance(
         id=instance_id,
@@ -466,6 +467,7 @@ def read(row: Sequence[Any], versions: VersionRows) -> Instance:
         region=region,
         access=None if access is None else _access(access),
         addresses=() if addresses is None else _addresses(addresses),
+        hostname=hostname,
         port=port,
         server_id=server_id,
         server_status=None if server_status is None else _SERVER_STATUSES[server_status],

@@ -146,6 +146,7 @@ instances = _table(
     Column("locality", String(32)),
     Column("ssl_mode", String(32)),
     Column("ssl_ref", String(255)),
+    Column("hostname", String(255)),
     Index(LIST_INDEX, "tenant_id", "deleted", "created", "id"),
     Index(None, "created", "id"),
 )

@@ -9,6 +9,7 @@ from trove.cloud.contract import NicRequest, ServerSpec
 from trove.cloud.memory import MemoryCloud
 from trove.core.errors import CloudError, InvalidInput, NotFound, Unavailable
 from trove.core.ids import new_id
+from trove.core.instances import Address
 from trove.core.status import ServerStatus
 
 
@@ -77,6 +78,18 @@ def test_a_broken_server_tells_its_fault_and_can_be_started_again() -> None:
     assert cloud.start_server(one).status is ServerStatus.ACTIVE
     with pytest.raises(NotFound):
         cloud.break_server(new_id())
+
+
+def test_names_mean_public_addresses_before_private_ones() -> None:
+    cloud, one = MemoryCloud(), new_id()
+    private, public = Address(address="10.0.0.5"), Address(address="203.0.113.7", type="public")
+    for addresses, meant in (((private,), private), ((private, public), public), ((private,), private)):
+        assert cloud.ensure_name(one, addresses).startswith(f"{one}.")
+        assert cloud.names == {one: (meant.address,)}
+    assert cloud.held_names() == (one,)
+    cloud.delete_name(one)
+    cloud.delete_name(one)
+    assert cloud.held_names() == ()
 
 
 def test_it_remembers_calls_and_what_was_booted() -> None:

@@ -39,6 +39,7 @@ class Stage:
         self.cloud.ensure_port(instance_id, NicRequest(), None, (3306,))
         self.cloud.ensure_volume(instance_id, size_gib=3, volume_type=None)
         self.cloud.ensure_server(make_spec(instance_id))
+        self.cloud.ensure_name(instance_id, ())
         self.admission.admit(instance_id)
         return instance_id
 
@@ -55,7 +56,7 @@ class Stage:
 
     def held(self) -> set[str]:
         found = self.cloud.leftovers()
-        return {*found.servers, *found.volumes, *found.ports, *self.admission.admitted}
+        return {*found.servers, *found.volumes, *found.ports, *self.cloud.names, *self.admission.admitted}
 
     def listed(self) -> list[tuple[str, str]]:
         with self.database.reading() as tx:
@@ -77,6 +78,7 @@ def stage(conf_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     made.live = made.make(add_instance(database, add_version(database)).id)
     # The only memory doors there are live in one process: both programs get the same.
     monkeypatch.setattr(clouds, "cloud", lambda conf: made.cloud)
+    monkeypatch.setattr(clouds, "names", lambda conf, cloud: cloud)
     monkeypatch.setattr(wiring, "admission", lambda base: made.admission)
     yield made
     database.close()
@@ -95,6 +97,7 @@ def test_the_list_tells_kind_size_and_since_when(stage: Stage):
     assert [(row["kind"], row["instance_id"], row["size_gib"]) for row in rows] == [
         ("server", one, None),
         ("volume", one, 3),
+        ("name", one, None),
         ("port", one, None),
         ("bus-user", one, None),
     ]
@@ -116,11 +119,21 @@ def test_clean_removes_the_server_before_its_volume_and_nothing_of_others(stage:
     stage.cloud.calls.clear()
     code, printed, err = stage.run("orphans", "clean", "--yes", "--id", one)
     assert (code, err) == (0, "")
-    assert printed.splitlines() == [f"removed: {kind} of {one}" for kind in ("server", "volume", "port", "bus-user")]
+    assert printed.splitlines() == [f"removed: {kind} of {one}" for kind in ("server", "volume", "name", "port", "bus-user")]
     assert stage.held() == {stage.live, other}
     removals = [verb for verb, _ in stage.cloud.calls if verb.startswith("delete")]
-    assert removals == ["delete_server", "delete_volume", "delete_port"]
+    assert removals == ["delete_server", "delete_volume", "delete_name", "delete_port"]
     assert {instance_id for _, instance_id in stage.listed()} == {other}
+
+
+def test_a_name_is_kept_where_nobody_looks_after_names(stage: Stage, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(clouds, "names", lambda conf, cloud: None)
+    one = stage.orphan()
+    code, printed, err = stage.run("orphans", "clean", "--yes", "--kind", "name")
+    assert code != 0
+    assert f"kept: name of {one}: trove_dns_support is false now" in printed
+    assert "1 of 1 things were kept" in err
+    assert list(stage.cloud.names) == [stage.live, one]
 
 
 def test_clean_may_be_kept_to_one_kind(stage: Stage):
@@ -189,7 +202,7 @@ def test_on_a_terminal_clean_shows_what_goes_and_asks(
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
     code, printed, err = stage.run("orphans", "clean")
     assert one in printed
-    assert "Remove these 4 things" in err
+    assert "Remove these 5 things" in err
     assert (code, one in stage.held()) == ((0, False) if removed else (1, True))
 
 
@@ -201,4 +214,4 @@ def test_orphans_are_a_warning_before_an_upgrade(stage: Stage, conf_file: Path, 
         found = {each["check"]: each for each in json.loads(capsys.readouterr().out)}
         assert found["orphans"]["result"] == expected
         stage.orphan()
-    assert "4 things" in found["orphans"]["details"]
+    assert "5 things" in found["orphans"]["details"]

@@ -21,6 +21,11 @@ KNOWN = {
     "agent_call_low_timeout": 15,
     "agent_call_high_timeout": 180,
     "usage_timeout": 1800,
+    "trove_dns_support": False,
+    "dns_domain_name": None,
+    "dns_domain_id": None,
+    "dns_ttl": 300,
+    "dns_time_out": 120,
     "http_get_rate": 200,
     "instances_page_size": 20,
 }

@@ -529,6 +529,21 @@ def test_what_is_left_of_a_deleted_instance_is_removed_once_it_is_seen_twice(her
     assert recorded(here) == []
 
 
+def test_a_name_that_is_left_of_a_deleted_instance_is_removed_and_one_of_nobody_is_not(here: World):
+    here.doors = replace(here.doors, names=here.cloud)
+    gone, stays, unknown = built(here, name="gone"), built(here, name="stays"), new_id()
+    delete.start(here.doors, CALLER, gone)
+    run_all(here)
+    for one in (gone, unknown):
+        here.cloud.ensure_name(one, ())  # as a call does that lands late
+    found = reconciler(here)
+    here.cloud.order_fault("held_names", Unavailable("away"))
+    assert rounds(found, 1)["orphans found"] == 0
+    rounds(found, 2)
+    assert set(here.cloud.names) == {stays, unknown}
+    assert [(orphan.kind, orphan.instance_id) for orphan in recorded(here)] == [(HeldKind.NAME, unknown)]
+
+
 def test_what_is_left_of_a_deleted_instance_stays_while_somebody_works_on_it(here: World):
     instance_id = built(here)
     delete.start(here.doors, CALLER, instance_id)

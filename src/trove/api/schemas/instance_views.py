@@ -37,6 +37,7 @@ _ALWAYS: dict[str, Schema] = {
     "access": _ACCESS,
 }
 _SOMETIMES: dict[str, Schema] = {
+    "hostname": STRING,
     "ip": listed(STRING),
     "addresses": listed(_ADDRESS),
     "replica_of": _OTHER,

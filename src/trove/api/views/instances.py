@@ -40,7 +40,9 @@ def summary(instance: Instance, viewer: Viewer) -> dict[str, JSON]:
     }
     if instance.volume is not None:
         view["volume"] = {"size": instance.volume.size_gib}
-    if instance.addresses and status != "BUILD":
+    if instance.hostname and status != "BUILD":
+        view["hostname"] = instance.hostname
+    elif instance.addresses and status != "BUILD":
         view["ip"] = [address.address for address in instance.addresses]
         view["addresses"] = [_address(address) for address in instance.addresses]
     if instance.replica_of:

@@ -8,6 +8,7 @@ from typing import Any
 from trove.cloud.contract import HostInfo, Leftovers, NicRequest, PortInfo, ServerInfo, ServerSpec, StoragePool, VolumeInfo
 from trove.cloud.openstack.errors import reaching, translated
 from trove.cloud.openstack.images import Flavors, Images
+from trove.cloud.openstack.names import DesignateNames
 from trove.cloud.openstack.ports import Ports
 from trove.cloud.openstack.servers import STATUS, Servers
 from trove.cloud.openstack.session import connect
@@ -16,7 +17,7 @@ from trove.cloud.openstack.volumes import Volumes
 from trove.cloud.openstack.waiting import wait_until
 from trove.core.errors import CloudError, NotFound
 from trove.core.flavors import Flavor
-from trove.core.instances import Access
+from trove.core.instances import Access, Address
 from trove.core.status import ServerStatus
 
 LOG = logging.getLogger(__name__)
@@ -148,12 +149,24 @@ class OpenStackCloud:
         self._servers.delete(instance_id)
 
     def delete_volume(self, instance_id: str) -> None:
-        """Delete the volume with its data. Missing is fine; `Unavailable` while still attached."""
+        """Delete the volume with its data. Missing is fine; `Unavailable` while a server that is there holds it."""
         self._volumes.delete(instance_id)
 
     def delete_port(self, instance_id: str) -> None:
         """Release the addresses, and remove the security group. Missing is fine."""
         self._ports.delete(instance_id)
+
+    def ensure_name(self, instance_id: str, addresses: Sequence[Address]) -> str:
+        """Make the instance's name mean `addresses`, and wait until the name servers say so; return it."""
+        return self._names.ensure(instance_id, addresses)
+
+    def delete_name(self, instance_id: str) -> None:
+        """Have Designate take the name from its servers; does not wait for it. Missing is fine."""
+        self._names.delete(instance_id)
+
+    def held_names(self) -> tuple[str, ...]:
+        """Return the ids of all instances that have a name."""
+        return self._names.held()
 
     def leftovers(self) -> Leftovers:
         """Return what is held for instances."""
@@ -162,7 +175,7 @@ class OpenStackCloud:
     def _create(self, spec: ServerSpec) -> Any:
         image_id = self._images.need(spec.image_id, spec.image_tags)
         ports = self._ports.ids(spec.instance_id)
-        volume = self._volumes.find(spec.instance_id)
+        volume = self._volumes.free(spec.instance_id)
         return self._servers.create(spec, image_id=image_id, ports=ports, volume_id=None if volume is None else volume.id)
 
     def _grow_apart(self, instance_id: str, volume: VolumeInfo, server: Any, size_gib: int) -> VolumeInfo:
@@ -200,6 +213,9 @@ class OpenStackCloud:
         assert seen is not None
         return seen
 
+    def _lives(self, server_id: str) -> bool:
+        return self._servers.lives(server_id)
+
     @cached_property
     def _connection(self) -> Any:
         with translated("log in"):
@@ -218,12 +234,17 @@ class OpenStackCloud:
     @cached_property
     def _volumes(self) -> Volumes:
         with reaching("block storage"):
-            return Volumes(self._connection, self._settings)
+            return Volumes(self._connection, self._settings, self._lives)
 
     @cached_property
     def _ports(self) -> Ports:
         with reaching("network"):
             return Ports(self._connection, self._settings)
+
+    @cached_property
+    def _names(self) -> DesignateNames:
+        with reaching("DNS"):
+            return DesignateNames(self._connection, self._settings)
 
     @cached_property
     def _servers(self) -> Servers:

@@ -58,6 +58,13 @@ class Servers:
             raise NotFound(f"Instance {instance_id} has no server.")
         return found
 
+    def lives(self, server_id: str) -> bool:
+        """Tell whether Nova still has a server."""
+        try:
+            return bool(self._get(server_id).status != "DELETED")
+        except NotFound:
+            return False
+
     def create(self, spec: ServerSpec, *, image_id: str, ports: Sequence[str], volume_id: str | None) -> Any:
         """Boot a server; it has its volume from its first moment. Raises `CloudError`."""
         disks: list[dict[str, Any]] = [

@@ -7,7 +7,7 @@ import openstack
 from trove.cloud.openstack.settings import OpenStackSettings
 
 APP = "trove"
-SERVICES = ("compute", "block_storage", "network", "image")
+SERVICES = ("compute", "block_storage", "network", "image", "dns")
 ANSWER_S = 60
 """For how long one request may take: who waits for an answer for ever cannot be told to stop."""
 STATUS_RETRIES = 2

@@ -11,9 +11,19 @@ class Timeouts:
     volume_s: float = 60.0
     server_s: float = 600.0
     delete_s: float = 120.0
+    name_s: float = 120.0
     reboot_s: float = 180.0
     resize_s: float = 900.0
     poll_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneSettings:
+    """The zone in Designate for names of instances, which the service's project owns: its name, its id, or both."""
+
+    name: str | None = None
+    id: str | None = None
+    ttl_s: int = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +47,7 @@ class OpenStackSettings:
     public_network: str | None = None
     security_group_prefix: str = "trove_sg"
     default_cidr: str = "0.0.0.0/0"
+    zone: ZoneSettings = field(default_factory=ZoneSettings)
     volume_type: str | None = None
     online_volume_growth: bool = True
     """False where Cinder's driver cannot extend a volume that a server has: what is known need not fail first."""

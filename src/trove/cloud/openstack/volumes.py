@@ -1,6 +1,6 @@
 """Cinder's volumes: one for each instance, found by its name and what it says of itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from trove.cloud.contract import StoragePool, VolumeInfo
@@ -12,14 +12,16 @@ from trove.core.errors import CloudError, InvalidInput, NotFound, Unavailable
 
 _FAILED = frozenset({"error", "error_deleting", "error_extending", "error_managing", "error_restoring"})
 _SETTLED = frozenset({"available", "in-use", "reserved"})
+_HELD = frozenset({"in-use", "attaching", "detaching", "reserved"})
 
 
 class Volumes:
-    """The data volumes of instances."""
+    """The data volumes of instances. `lives` tells whether a server with that id is there."""
 
-    def __init__(self, connection: Any, settings: OpenStackSettings) -> None:
+    def __init__(self, connection: Any, settings: OpenStackSettings, lives: Callable[[str], bool]) -> None:
         self._storage = connection.block_storage
         self._settings = settings
+        self._lives = lives
 
     def types(self) -> Sequence[str]:
         """Return the names of the volume types."""
@@ -87,7 +89,8 @@ class Volumes:
         found = self._find(instance_id)
         if found is None:
             return
-        if found.status in {"in-use", "attaching", "detaching"}:
+        found = self._freed(found)
+        if found.status in _HELD:
             raise Unavailable(f"The volume of instance {instance_id} is still attached.")
         if found.status != "deleting":
             with translated("delete the volume"):
@@ -101,6 +104,11 @@ class Volumes:
         )
         if left is not None:
             raise CloudError(f"The cloud could not delete the volume {left.id}: it is in state {left.status}.")
+
+    def free(self, instance_id: str) -> VolumeInfo | None:
+        """Return the volume of an instance, or None, after it was taken from servers that are gone."""
+        found = self._find(instance_id)
+        return None if found is None else self._info(self._freed(found))
 
     def held(self) -> tuple[str, ...]:
         """Return the ids of all instances that have a volume."""
@@ -117,6 +125,21 @@ class Volumes:
         """Return a volume that could not be extended to what it was before, which Cinder leaves to administrators."""
         with translated("take the volume back that could not be extended"):
             self._storage.reset_volume_status(found, status="in-use" if found.attachments else "available")
+        return self._get(found.id)
+
+    def _freed(self, found: Any) -> Any:
+        """Return a volume without what ties it to servers that are gone.
+
+        Nova leaves that there when Cinder is away while a server is deleted, and nobody else takes it away.
+        """
+        if found.status not in _HELD:
+            return found
+        with translated("look who has the volume"):
+            ties = list(self._storage.attachments(volume_id=found.id))
+        for tie in ties:
+            if tie.instance and not self._lives(str(tie.instance)):
+                with translated("take the volume from a server that is gone"):
+                    self._storage.delete_attachment(tie)
         return self._get(found.id)
 
     def _find(self, instance_id: str) -> Any | None:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("kind", "instance_id", "size_gib", "first_seen", "last_seen", "reason")
 
-CLEAN = """remove what is listed, after asking: servers before volumes before ports before bus users. DATA ON A VOLUME IS LOST.
-What belongs to a live instance, or to one that an operation works on, is never removed; that is looked up again right before"""
+CLEAN = """remove what is listed, after asking: servers before volumes before names before ports before bus users. DATA ON A
+VOLUME IS LOST. What belongs to a live instance, or to one that an operation works on, is never removed; that is looked up again
+right before"""
 
 
 def commands(parsers: Subparsers) -> None:
@@ -61,7 +62,7 @@ def clean(context: Context, arguments: argparse.Namespace) -> None:
         _refuse_strange_database(context, cloud)
     if not arguments.yes:
         _ask(wanted, cloud)
-    removers = deeds(cloud, wiring.admission(context.base))
+    removers = deeds(cloud, wiring.admission(context.base), clouds.names(context.conf, cloud))
     removed: list[Orphan] = []
     kept: dict[str, str] = {}
     for orphan in wanted:
@@ -69,6 +70,8 @@ def clean(context: Context, arguments: argparse.Namespace) -> None:
             needed = is_needed(tx, orphan.instance_id)
         if needed:
             kept[_name(orphan)] = "it belongs to an instance now"
+        elif orphan.kind not in removers:
+            kept[_name(orphan)] = "trove_dns_support is false now, so that nothing looks after names"
         else:
             try:
                 removers[orphan.kind](orphan.instance_id)

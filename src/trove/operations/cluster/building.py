@@ -22,7 +22,7 @@ from trove.operations.booking import commit_reserved, quota_defaults
 from trove.operations.cluster import joining
 from trove.operations.cluster.members import as_member, member_ids, record_fault
 from trove.operations.doors import Doors
-from trove.operations.instance import create
+from trove.operations.instance import create, naming
 from trove.operations.module.applying import MODULES, apply_first_modules, disown_first_modules, intend_first
 from trove.operations.module.applying import WAITING_FOR as MODULES_APPLIED
 from trove.operations.offers import need_offered
@@ -96,7 +96,15 @@ def add_members(
     for name, member in zip(_names(cluster, members), members, strict=True):
         made = instances.insert(tx, _new(doors, cluster, flavor, member, name))
         modules = intend_first(tx, caller, made, member.module_ids)
-        asked.append({"id": made.id, "nic": asdict(member.nic), "availability_zone": member.availability_zone, **modules})
+        asked.append(
+            {
+                "id": made.id,
+                "nic": asdict(member.nic),
+                "availability_zone": member.availability_zone,
+                **naming.named(doors),
+                **modules,
+            }
+        )
     return asked, together
 
 
@@ -109,6 +117,9 @@ def build_steps(work: Work) -> Iterator[Any]:
         yield _step(member, number, create.ensure_port, "the address", undo=create.remove_port)
         yield _step(member, number, create.ensure_volume, "the volume", undo=create.remove_volume, timeout_s=volume_s)
         yield _step(member, number, create.ensure_server, "the server", undo=create.remove_server)
+        if naming.NAMED in member.operation.args:
+            name_s = work.doors.settings.name_timeout_s
+            yield _step(member, number, naming.ensure_name, naming.WAITING_FOR, undo=naming.remove_name, timeout_s=name_s)
     for number, member_id in enumerate(newcomers, start=1):
         member, waiting_for = as_member(work, member_id), "the guest agent to prepare the database"
         yield _step(member, number, create.prepare_database, waiting_for)

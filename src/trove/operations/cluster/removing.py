@@ -9,7 +9,7 @@ from trove.core.status import Task
 from trove.core.transitions import Event
 from trove.operations.booking import cancel_unfinished
 from trove.operations.cluster.members import as_member, member_ids, record_fault
-from trove.operations.instance import delete
+from trove.operations.instance import delete, naming
 from trove.operations.steps import step
 from trove.operations.work import Pauses, Work
 from trove.store import guests, instances, operations, quotas
@@ -63,6 +63,7 @@ def remove_member(work: Work) -> None:
     """Free all that was ever made for a member, then hide its row and give its quota back. Content with what is gone."""
     delete.remove_server(work)
     delete.remove_volume(work)
+    naming.remove_name(work)
     delete.remove_port(work)
     delete.expel_guest(work)
     with suppress(NotFound):

@@ -27,6 +27,8 @@ from trove.operations.guest_jobs import await_serving, forget_job, run_job
 from trove.operations.instance import replica_building
 from trove.operations.instance.bootstrap import guest_files, machine_files
 from trove.operations.instance.configuring import attachable
+from trove.operations.instance.naming import NAMED, ensure_name, named, remove_name
+from trove.operations.instance.naming import WAITING_FOR as NAME
 from trove.operations.module.applying import (
     MODULES,
     WAITING_FOR,
@@ -114,8 +116,15 @@ def flow(work: Work) -> Any:
             timeout_s=work.doors.settings.volume_timeout_s,
         ),
         step(work, ensure_server, waiting_for="the server", undo=remove_server),
+        *_name_steps(work),
         *_database_steps(work),
     )
+
+
+def _name_steps(work: Work) -> list[Any]:
+    if NAMED not in work.operation.args:
+        return []
+    return [step(work, ensure_name, waiting_for=NAME, undo=remove_name, timeout_s=work.doors.settings.name_timeout_s)]
 
 
 def _database_steps(work: Work) -> list[Any]:
@@ -402,6 +411,7 @@ def _book(
             "databases": [database.to_json() for database in request.databases],
             "nic": asdict(request.nic),
             "availability_zone": request.availability_zone,
+            **named(doors),
             **intend_first(tx, caller, instance, request.module_ids),
         },
         secrets={

@@ -9,6 +9,8 @@ from trove.core.transitions import Event
 from trove.operations.booking import book, cancel_unfinished, conclude, reserved_by_others
 from trove.operations.doors import Doors
 from trove.operations.instance import eject, replica_snapshot
+from trove.operations.instance.naming import NAMED, named, remove_name
+from trove.operations.instance.naming import WAITING_FOR as NAME
 from trove.operations.instance.replica_building import clean_up_source
 from trove.operations.instance.replica_set import SOURCE
 from trove.operations.sight import instance_of, need_no_cluster
@@ -41,7 +43,7 @@ def _book(tx: Tx, doors: Doors, caller: Caller, instance_id: str) -> str:
     instances.apply(tx, instance.id, Event.DELETE_ACCEPTED)
     instances.set_configuration(tx, instance.id, None)
     cancel_unfinished(tx, instance.id, but=KIND)
-    args: dict[str, JSON] = {} if instance.replica_of is None else {SOURCE: instance.replica_of}
+    args: dict[str, JSON] = {**named(doors), **({} if instance.replica_of is None else {SOURCE: instance.replica_of})}
     if places := replica_snapshot.left_behind(tx, instance.id):
         args[SNAPSHOTS] = places
     return book(tx, caller, instance, KIND, timeout_s=doors.settings.delete_timeout_s, args=args).id
@@ -64,6 +66,7 @@ def flow(work: Work) -> Any:
         *leaving,
         step(work, remove_server, waiting_for="the server to be deleted"),
         step(work, remove_volume, waiting_for="the volume to be deleted"),
+        *([step(work, remove_name, waiting_for=NAME)] if NAMED in work.operation.args else []),
         step(work, remove_port, waiting_for="the address to be released"),
         step(work, expel_guest, waiting_for="the guest to be taken off the bus"),
     )

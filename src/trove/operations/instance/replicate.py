@@ -18,6 +18,7 @@ from trove.operations.booking import book, need_room, quota_defaults
 from trove.operations.doors import Doors
 from trove.operations.instance import create
 from trove.operations.instance.configuring import attachable
+from trove.operations.instance.naming import named
 from trove.operations.instance.replica_building import REPLICA_OF
 from trove.operations.instance.replica_snapshot import snapshot_args
 from trove.operations.instance.replica_verbs import new_accounts
@@ -132,6 +133,7 @@ def _book_one(
         **snapshot_args(doors, source.datastore_version.manager),
         "nic": asdict(request.nic),
         "availability_zone": request.availability_zone,
+        **named(doors),
         **intend_first(tx, caller, replica, request.module_ids),
     }
     operation = book(

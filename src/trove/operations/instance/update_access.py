@@ -12,6 +12,7 @@ from trove.core.transitions import Event
 from trove.datastores import registry
 from trove.operations.booking import book, conclude, need_room
 from trove.operations.doors import Doors
+from trove.operations.instance.naming import ensure_name
 from trove.operations.sight import instance_of, need_no_cluster
 from trove.operations.steps import line, step
 from trove.operations.work import Work
@@ -78,6 +79,8 @@ def _open(work: Work, access: Access | None) -> None:
     port = work.doors.cloud.update_access(instance.id, access, tcp_ports)
     with work.doors.database.transaction() as tx:
         instances.record_server(tx, instance.id, fence=work.fence, addresses=port.addresses)
+    if instance.hostname is not None:
+        ensure_name(work)
 
 
 def _to_json(access: Access) -> dict[str, JSON]:

@@ -32,7 +32,7 @@ def compare(this: Round) -> None:
 def _remove(this: Round, deleted: frozenset[str]) -> Mapping[tuple[HeldKind, str], str]:
     """Remove what is held for deleted instances; return the reasons where that failed."""
     stuck: dict[tuple[HeldKind, str], str] = {}
-    removers = deeds(this.doors.cloud, this.doors.admission)
+    removers = deeds(this.doors.cloud, this.doors.admission, this.doors.names)
     # All are remembered, also those for which there is no time in this round.
     due = [one for one in sorted(deleted) if this.memory.seen_twice(("leftover", one))]
     for instance_id in due[: this.settings.batch]:

@@ -105,6 +105,11 @@ def survey(doors: Doors, memory: Memory) -> Survey:
         held[HeldKind.SERVER] = frozenset(found.servers)
         held[HeldKind.VOLUME] = frozenset(found.volumes)
         held[HeldKind.PORT] = frozenset(found.ports)
+    if doors.names is not None:
+        try:
+            held[HeldKind.NAME] = frozenset(doors.names.held_names())
+        except TroveError as error:
+            LOG.warning("The names of instances are not compared in this round: %s", error.message)
     try:
         users = doors.admission.held()
     except TroveError as error:
