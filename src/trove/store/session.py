@@ -307,9 +307,13 @@ def _leave_lost_node(context: ExceptionContext) -> None:
 
 
 def _keep_private(path: str) -> None:
-    """Make the file before SQLite does, readable by its owner only; SQLite gives its journals the same mode."""
+    """Make the file before SQLite does, readable by its owner only; SQLite gives its journals the same mode.
+
+    One that is there is not even opened: closing it would take the locks from all connections of this process, and another
+    process could take itself for the last one and remove the log that they write to (SQLite, "How To Corrupt").
+    """
     with contextlib.suppress(OSError):  # A directory that is missing or closed is told by the first connection.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

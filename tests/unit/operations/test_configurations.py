@@ -73,10 +73,12 @@ def found(here: World, instance_id: str) -> Instance:
 
 
 def told(here: World) -> list[tuple[str, dict[str, str]]]:
-    """Return the kinds of the guests' jobs, and which options of interest they were given."""
+    """Return the kinds of the guests' jobs that write the configuration, and which options of interest they were given."""
     read = registry.spec("mariadb").read_config
     jobs = []
     for _, kind, args in here.guests.jobs:
+        if "config" not in args:
+            continue
         options = read(str(args["config"]))
         jobs.append((kind, {name: options[name] for name in VALUES if name in options}))
     return jobs

@@ -100,3 +100,17 @@ def test_the_file_and_its_journals_are_readable_by_the_owner_only(tmp_path: Path
 
     assert len(modes) > 1
     assert set(modes.values()) == {0o600}
+
+
+def test_one_that_is_opened_again_keeps_the_locks_of_those_that_have_it(tmp_path: Path) -> None:
+    """Else another process takes itself for the last one, and removes the log that is written to."""
+    path = tmp_path / "kept.sqlite"
+    database = Database(f"sqlite:///{path}", vault=Vault([Vault.new_key()]))
+    schema.upgrade(database)
+    Database(f"sqlite:///{path}", vault=database.vault).close()
+    log = path.with_name("kept.sqlite-wal")
+    before = log.stat().st_ino
+    look = "import sqlite3, sys; it = sqlite3.connect(sys.argv[1]); it.execute('SELECT * FROM quotas').fetchall(); it.close()"
+    subprocess.run([sys.executable, "-c", look, str(path)], check=True)
+    assert log.stat().st_ino == before
+    database.close()
