@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -146,7 +145,7 @@ def template(resources: Resources, outputs: Mapping[str, Output]) -> dict[str, A
 @contextlib.contextmanager
 def heat(use: Clients, user: str = "demo") -> Iterator[Heat]:
     """Start a fresh Heat beside the service; it and its entry in the catalogue are removed afterwards."""
-    python = _environment()
+    python = keystones.environment_beside(HEAT)
     directory = Path(tempfile.mkdtemp(prefix="trove-heat-"))
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -159,22 +158,6 @@ def heat(use: Clients, user: str = "demo") -> Iterator[Heat]:
         session.invalidate()  # a token from before knows the catalogue as it was
         connection = openstack.connection.Connection(session=session, region_name="RegionOne")
         yield Heat(use=use, proxy=connection.orchestration, log=directory / "heat.log")
-
-
-def _environment() -> Path:
-    """Return the Python of the environment, which stands on Keystone's as far as that goes (10 s where it must be made)."""
-    base = Path(keystones.environment())
-    home = base.parents[2] / HEAT.replace("==", "-")
-    python = home / "bin" / "python"
-    if not (home / "ready").exists():
-        shutil.rmtree(home, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        (packages,) = home.glob("lib/python*/site-packages")
-        (packages / "keystone.pth").write_text(f"{base.parents[1] / packages.relative_to(home)}\n")
-        words = ["install", "-q", "--no-compile", "--disable-pip-version-check", HEAT]
-        subprocess.run([str(python), "-m", "pip", *words], check=True)
-        (home / "ready").touch()
-    return python
 
 
 def _serve(use: Clients, python: Path, directory: Path, port: int, after: contextlib.ExitStack) -> None:

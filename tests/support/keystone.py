@@ -1,6 +1,7 @@
 """A real, private Keystone on loopback for tests: installed from PyPI into a cached environment of its own."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -86,18 +87,32 @@ def keystone(*, trove_url: str) -> Iterator[Keystone]:
 
 def environment() -> str:
     """Return the Python of the environment, which is made when it is not there."""
+    return str(_made(KEYSTONE, "waitress"))
+
+
+def environment_beside(package: str) -> Path:
+    """Return the Python of another service's, which stands on Keystone's as far as that goes (10 s where it must be made)."""
+    return _made(package, beside=Path(environment()))
+
+
+def _made(package: str, *more: str, beside: Path | None = None) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trove-tests"
-    home = cache / KEYSTONE.replace("==", "-")
+    home = cache / package.replace("==", "-")
     python = home / "bin" / "python"
-    if not (home / "ready").exists():
-        shutil.rmtree(home, ignore_errors=True)
-        cache.mkdir(parents=True, exist_ok=True)
-        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        subprocess.run(
-            [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", KEYSTONE, "waitress"], check=True
-        )
-        (home / "ready").touch()
-    return str(python)
+    cache.mkdir(parents=True, exist_ok=True)
+    with home.with_name(f"{home.name}.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # workers of xdist may want it at the same time
+        if not (home / "ready").exists():
+            shutil.rmtree(home, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+            words = ["install", "-q", "--disable-pip-version-check"]
+            if beside is not None:
+                (packages,) = home.glob("lib/python*/site-packages")
+                (packages / "keystone.pth").write_text(f"{beside.parents[1] / packages.relative_to(home)}\n")
+                words.append("--no-compile")
+            subprocess.run([str(python), "-m", "pip", *words, package, *more], check=True)
+            (home / "ready").touch()
+    return python
 
 
 def _initialise(python: str, directory: Path, root: str) -> dict[str, str]:

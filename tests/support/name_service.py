@@ -5,7 +5,6 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -178,7 +177,7 @@ class Designate:
 @contextlib.contextmanager
 def designate(keystone: Keystone) -> Iterator[Designate]:
     """Start a fresh Designate and enter it in the catalogue of a Keystone; both are removed afterwards."""
-    python = _environment()
+    python = keystones.environment_beside(DESIGNATE)
     directory = Path(tempfile.mkdtemp(prefix="trove-designate-"))
     port, named_port, rndc_port, mdns_port = free_port(), free_port(), free_port(), free_port()
     words: dict[str, Any] = {"dir": directory, "named_port": named_port, "rndc_port": rndc_port, "mdns_port": mdns_port}
@@ -214,19 +213,3 @@ def _program(name: str) -> str:
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     assert found, f"{name} is not there; tools/setup test installs it (Debian's bind9)"
     return found
-
-
-def _environment() -> Path:
-    """Return the Python of the environment, which stands on Keystone's as far as that goes (10 s where it must be made)."""
-    base = Path(keystones.environment())
-    home = base.parents[2] / DESIGNATE.replace("==", "-")
-    python = home / "bin" / "python"
-    if not (home / "ready").exists():
-        shutil.rmtree(home, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        (packages,) = home.glob("lib/python*/site-packages")
-        (packages / "keystone.pth").write_text(f"{base.parents[1] / packages.relative_to(home)}\n")
-        words = ["install", "-q", "--no-compile", "--disable-pip-version-check", DESIGNATE]
-        subprocess.run([str(python), "-m", "pip", *words], check=True)
-        (home / "ready").touch()
-    return python
