@@ -207,7 +207,7 @@ def test_an_instance_is_changed_though_the_cloud_and_task_managers_die(way: Gues
     change(way, one)
 
 
-@pytest.mark.parametrize("way", ["postgresql", "redis"], indirect=True)
+@pytest.mark.parametrize("way", ["mysql", "postgresql", "redis", "valkey"], indirect=True)
 def test_a_backup_is_restored_in_another_machine(way: GuestJourney) -> None:
     with told(f"{way.edition}: create"):
         first = way.create("first", **accounts(way))
@@ -220,6 +220,32 @@ def test_a_backup_is_restored_in_another_machine(way: GuestJourney) -> None:
         restored = way.create("restored", restorePoint={"backupRef": backup})
         way.await_built(restored)
     way.await_keys(restored, "early")
+
+
+@pytest.mark.parametrize("way", ["mariadb", "postgresql"], indirect=True)
+def test_a_server_is_made_anew_with_the_next_version(way: GuestJourney) -> None:
+    upgrade(way)
+
+
+@pytest.mark.parametrize("way", ["mariadb"], indirect=True)
+def test_a_server_is_made_anew_though_the_cloud_and_task_managers_die(way: GuestJourney) -> None:
+    need_lab()
+    way.disturbed = True
+    upgrade(way)
+
+
+@pytest.mark.parametrize("way", ["mariadb"], indirect=True)
+def test_a_server_that_the_cloud_cannot_make_anew_is_brought_back(way: GuestJourney) -> None:
+    need_lab()
+    one, _ = ask_for_upgrade(way)
+    with told(f"{way.edition}: upgrade that Nova fails, and the way back"):
+        way.disturbed = True
+        way.strike(one, "rebuilding", "cinder")
+        until(lambda: way.stack.operations(one)[0]["finished"], "the upgrade has ended", GUEST_S)
+        way.await_built(one)
+    assert way.stack.operations(one)[0]["state"] == "FAILED"
+    assert version_of(way, one) == way.edition.version
+    way.await_keys(one, "early")
 
 
 def copy(way: GuestJourney) -> str:
@@ -284,6 +310,40 @@ def change(way: GuestJourney, one: str) -> None:
         way.strike(one, "reboot_server")
         way.await_idle(one)
     way.await_keys(one, *KEPT)
+
+
+def ask_for_upgrade(way: GuestJourney) -> tuple[str, str]:
+    """Create an instance and have it brought to the next version of its engine; return its id and that version."""
+    newer = editions.newer(way.edition)[0]
+    register(way.stack, newer.manager, newer.version)
+    one = way.create("one", **accounts(way))
+    way.await_built(one)
+    way.put(one, "early")
+    reply = way.stack.request("PATCH", f"/instances/{one}", {"instance": {"datastore_version": newer.version}})
+    assert reply.status == 202, reply.text
+    return one, newer.version
+
+
+def upgrade(way: GuestJourney) -> None:
+    """Bring an instance to the next version, after a backup."""
+    one, version = ask_for_upgrade(way)
+    with told(f"{way.edition}: upgrade to {version}"):
+        before = way.stack.server(one)
+        way.strike(one, "rebuild_spawning", "nova")
+        way.strike(one, "upgrade")
+        way.await_idle(one)
+    way.await_keys(one, "early")
+    after = way.stack.server(one)
+    assert version_of(way, one) == version
+    assert after.id == before.id
+    (backup,) = way.stack.request("GET", f"/instances/{one}/backups").body["backups"]
+    assert (backup["status"], backup["datastore"]["version"]) == ("COMPLETED", way.edition.version)
+
+
+def version_of(way: GuestJourney, instance_id: str) -> str:
+    shown = way.stack.show(instance_id)
+    assert shown is not None
+    return str(shown["datastore"]["version"])
 
 
 def configure(way: GuestJourney, instance_id: str) -> None:

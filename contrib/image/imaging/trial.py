@@ -28,7 +28,8 @@ from contrib.image.imaging.records import NAME
 from trove.cloud.openstack.userdata import userdata
 
 PROGRAMS = {"qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "genisoimage": "genisoimage"}
-UEFI = Path("/usr/share/OVMF/OVMF_CODE.fd")
+UEFI = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+"""The only size of it that Debian has had since trixie; bookworm has it, too."""
 HEADER = b"AMQP\x00\x00\x09\x01"
 """What a client of RabbitMQ says first."""
 _GATEWAY = "10.0.2.2"
@@ -235,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="try",
         description="Boot an image once under QEMU, with a config drive and a volume as Trove gives them.",
         epilog="Needs the packages of the project itself. Exit codes: 0 the agent asked for the bus and had mounted the volume,"
-        "1 it did not, 2 wrong usage.",
+        " 1 it did not, 2 wrong usage.",
     )
     parser.add_argument("image", type=Path, metavar="DIR", help="directory that `build` has filled")
     parser.add_argument("--form", choices=("bare", "qcow2"), default="bare")

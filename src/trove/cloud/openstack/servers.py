@@ -125,9 +125,13 @@ class Servers:
         return self._settled(server.id, "stop the server", {"SHUTOFF"}, timeout_s + self._settings.timeouts.reboot_s)
 
     def rebuild(self, server: Any, spec: ServerSpec, *, image_id: str) -> Any:
-        """Make a server anew from an image, with its volume and ports, and wait until it runs."""
-        with translated("rebuild the server"):
-            self._compute.rebuild_server(server, image_id, name=spec.name, user_data=self._userdata(spec))
+        """Make a server anew from an image, with its volume and ports, and wait until it runs.
+
+        What Nova is at already, because it was asked before somebody died, is waited for.
+        """
+        if server.status != "REBUILD" or server.image.id != image_id:
+            with translated("rebuild the server"):
+                self._compute.rebuild_server(server, image_id, name=spec.name, user_data=self._userdata(spec))
         rebuilt = self._settled(server.id, "rebuild the server", {"ACTIVE", "SHUTOFF"}, self._settings.timeouts.server_s)
         return self.start(rebuilt)
 
