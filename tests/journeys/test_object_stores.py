@@ -9,6 +9,7 @@ from tests.journeys.test_backups import PASSWORD, await_state, back_up, forget_b
 from tests.support.keystone import SERVICE_PASSWORD
 from tests.support.object_stores import Servers, s3_settings, servers, swift_store
 from tests.support.stack import Stack, stack
+from tests.support.swift import swift
 
 from trove.core.manifests import Manifest, manifest_name, prefix_of
 from trove.objectstore.contract import ObjectStore
@@ -38,7 +39,7 @@ def kept(request: pytest.FixtureRequest, there: Servers) -> Iterator[Kept]:
     if request.param == "swift":
         credentials = f"auth_url = {there.identity.url}\npassword = {SERVICE_PASSWORD}\nregion_name = RegionOne\n"
         config = f"{backups}[objectstore]\ndriver = swift\n[service_credentials]\n{credentials}"
-        with stack(config=config) as running:
+        with swift(there.identity, region="RegionTwo"), stack(config=config) as running:
             yield Kept(stack=running, store=swift_store(there, project_id=running.project()))
         return
     from trove.objectstore.s3 import S3ObjectStore
@@ -50,7 +51,7 @@ def kept(request: pytest.FixtureRequest, there: Servers) -> Iterator[Kept]:
         yield Kept(stack=running, store=S3ObjectStore(ours).of(running.project()))
 
 
-def test_a_database_comes_back_from_the_store_after_it_was_deleted(kept: Kept) -> None:
+def test_a_database_comes_back_from_the_store_after_it_was_deleted(kept: Kept, there: Servers) -> None:
     running, store = kept.stack, kept.store
     instance_id = running.create("origin")
     try:
@@ -74,6 +75,12 @@ def test_a_database_comes_back_from_the_store_after_it_was_deleted(kept: Kept) -
         assert len(store.list(CONTAINER, prefix=prefix_of(full["id"]))) == len(manifest.segments) + 1 > 3
         assert restored_rows(running, leaf["id"]) == 1500
         assert _imported_rows(running, full) == 1000
+        if "AUTH_" in full["locationRef"]:
+            far = swift_store(there, project_id=running.project(), region="RegionTwo")
+            for info in store.list(CONTAINER, prefix=prefix_of(full["id"])):
+                far.put(CONTAINER, info.name, store.get(CONTAINER, info.name))
+            store.clear(CONTAINER, prefix_of(full["id"]))
+            assert _imported_rows(running, full | {"locationRef": far.url(CONTAINER, manifest_name(full["id"]))}) == 1000
     finally:
         running.delete(instance_id)
         running.await_gone(instance_id)

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.cable import inside
+
 from trove.core.ids import new_id
 from trove.datastores import registry
 from trove.guestagent.host import MARK, HostSettings, SandboxKind
@@ -77,10 +79,14 @@ def marked_processes(instance_id: str) -> list[int]:
 class Worker:
     """Drives a `Host` and its `Driver` in another process."""
 
-    def __init__(self, settings: HostSettings, manager: str) -> None:
+    def __init__(self, settings: HostSettings, manager: str, namespace: str = "") -> None:
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_SOURCE), "PYTHONDONTWRITEBYTECODE": "1"}
         self._process = subprocess.Popen(
-            as_guest([sys.executable, str(_WORKER)]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", env=environment
+            inside(namespace, as_guest([sys.executable, str(_WORKER)])),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd="/",
+            env=environment,
         )
         assert self._process.stdin is not None
         pickle.dump((settings, manager), self._process.stdin)
@@ -123,6 +129,8 @@ class Machine:
     version: str = ""
     sandbox: SandboxKind = SandboxKind.AUTO
     root_dir: Path | None = None
+    namespace: str = ""
+    """The network namespace that its workers, and what they start, are in; empty for this one."""
     workers: list[Worker] = field(default_factory=list)
     agents: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -148,7 +156,7 @@ class Machine:
 
     def worker(self) -> Worker:
         """Start a worker; earlier ones must have been killed."""
-        made = Worker(self.settings, self.manager)
+        made = Worker(self.settings, self.manager, self.namespace)
         self.workers.append(made)
         return made
 

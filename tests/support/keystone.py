@@ -182,15 +182,17 @@ def _populate(url: str, trove_url: str) -> dict[str, str]:
     return projects
 
 
-def offer(url: str, service_type: str, endpoint: str) -> Callable[[], None]:
-    """Add a service to the catalogue of the Keystone at `url`; return what removes it again."""
+def offer(url: str, service_type: str, endpoint: str, *, region: str = "RegionOne") -> Callable[[], None]:
+    """Add a service to the catalogue of the Keystone at `url`, in a region; return what removes it again."""
     token = login(url, "admin", ADMIN_PASSWORD, "admin")
 
     def call(method: str, path: str, body: object = None) -> dict[str, dict[str, object]]:
         return _call(url, method, path, body, token=token)[0]
 
+    if region not in {str(each["id"]) for each in call("GET", "/regions")["regions"]}:
+        call("POST", "/regions", {"region": {"id": region}})
     service = call("POST", "/services", {"service": {"name": service_type, "type": service_type}})["service"]["id"]
-    public = {"service_id": service, "interface": "public", "region_id": "RegionOne", "url": endpoint}
+    public = {"service_id": service, "interface": "public", "region_id": region, "url": endpoint}
     call("POST", "/endpoints", {"endpoint": public})
     return lambda: (call("DELETE", f"/services/{service}"), None)[1]
 

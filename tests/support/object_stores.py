@@ -36,7 +36,12 @@ def servers() -> Iterator[Servers]:
 
 
 def swift_store(
-    there: Servers, *, shared: bool = False, project_id: str | None = None, guests_url: str | None = None
+    there: Servers,
+    *,
+    shared: bool = False,
+    project_id: str | None = None,
+    guests_url: str | None = None,
+    region: str = "RegionOne",
 ) -> ObjectStore:
     """Return the store of a project, new unless it is named, as the service's own user reaches it, or guests elsewhere."""
     from keystoneauth1.identity import v3
@@ -55,7 +60,7 @@ def swift_store(
         project_domain_id="default",
     )
     guests = None if guests_url is None else Place(url=guests_url)
-    link = SwiftLink(Session(auth=auth, timeout=60), Place(region="RegionOne"), guests=guests)
+    link = SwiftLink(Session(auth=auth, timeout=60), Place(region=region), guests=guests)
     store = SwiftObjectStore(link, key=secrets.token_bytes(32), shared=shared)
     return store.of(project_id or secrets.token_hex(16))
 

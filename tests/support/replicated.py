@@ -31,7 +31,7 @@ class ReplicatedSet:
         self.replicas.append(made)
         return made
 
-    def build_replica(self, made: Server) -> None:
+    def build_replica(self, made: Server, *, before_it_follows: Callable[[], None] = lambda: None) -> None:
         """Do what a new machine is built with; may be done again after it was cut off."""
         account = new_account(made)
         snapshot = dict(self.source.do("get_replication_snapshot", account=account))
@@ -39,6 +39,7 @@ class ReplicatedSet:
             backup = self.store.back_up(self.source)
             self.store.restore(made, backup)
             snapshot |= {"positions": self.store.as_parent(backup)["positions"]}
+        before_it_follows()
         source = source_of(self.source, account)
         made.do("prepare_replica", config=made.config(), snapshot=snapshot, source=source)
 

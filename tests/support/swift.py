@@ -128,14 +128,14 @@ class Swift:
 
 
 @contextlib.contextmanager
-def swift(identity: Keystone | None = None) -> Iterator[Swift]:
+def swift(identity: Keystone | None = None, *, region: str = "RegionOne") -> Iterator[Swift]:
     """Start a fresh Swift, with `identity` offered in its catalogue and its user `trove` a reseller admin; then remove it."""
     python = _environment()
     folder = Path(tempfile.mkdtemp(prefix="trove-swift-"))
     ports = {name: free_port() for name in ("account", "container", "object", "proxy-server")}
     root = f"http://127.0.0.1:{ports['proxy-server']}"
     process: subprocess.Popen[bytes] | None = None
-    forget = _offered(identity, root) if identity else None
+    forget = _offered(identity, root, region) if identity else None
     try:
         _configure(folder, identity)
         _run(python, "-c", _RINGS, str(folder), *(f"{name}={port}" for name, port in ports.items() if name != "proxy-server"))
@@ -156,7 +156,7 @@ def swift(identity: Keystone | None = None) -> Iterator[Swift]:
             forget()
 
 
-def _offered(identity: Keystone, root: str):
+def _offered(identity: Keystone, root: str, region: str):
     """Put Swift into the catalogue and make `trove` what may write to the accounts of all projects."""
     token = login(identity.url, "admin", ADMIN_PASSWORD, "admin")
 
@@ -167,7 +167,7 @@ def _offered(identity: Keystone, root: str):
     role = held.get("ResellerAdmin") or call("POST", "/roles", {"role": {"name": "ResellerAdmin"}})["role"]["id"]
     user = call("GET", "/users?name=trove")["users"][0]["id"]
     call("PUT", f"/projects/{identity.projects['service']}/users/{user}/roles/{role}")
-    return offer(identity.url, "object-store", f"{root}/v1/AUTH_%(tenant_id)s")
+    return offer(identity.url, "object-store", f"{root}/v1/AUTH_%(tenant_id)s", region=region)
 
 
 def _configure(folder: Path, identity: Keystone | None) -> None:

@@ -89,3 +89,6 @@ class ObjectStore(Protocol):
 
     def locate(self, url: str) -> tuple[str, str] | None:
         """Return container and name of an object by its URL; None when that is not in this store."""
+
+    def holding(self, url: str) -> "ObjectStore | None":
+        """Return the store that an object is in by its URL: this one, or its like in another region; None when in neither."""

@@ -166,6 +166,10 @@ class FileObjectStore:
         """Return container and name of an object by its URL; None when that is not in this store."""
         return self._signer.locate(url)
 
+    def holding(self, url: str) -> "FileObjectStore | None":
+        """Return this store for what is in it: there is no other."""
+        return self if self.locate(url) else None
+
     def _drop_old_marks(self, marks: Path) -> None:
         """Remove marks that outlived every ticket that they could be for, now and then."""
         if time.monotonic() < self._marks_again:

@@ -110,6 +110,10 @@ class MemoryObjectStore:
         """Return container and name of an object by its URL; None when that is not in this store."""
         return self._signer.locate(url)
 
+    def holding(self, url: str) -> "MemoryObjectStore | None":
+        """Return this store for what is in it: there is no other."""
+        return self if self.locate(url) else None
+
     def put_by(self, url: str, content: bytes) -> None:
         """Do what the holder of a ticket does with a URL of it. Raises `Refused`."""
         self.put(*self._admitted(Verb.PUT, url), [content])

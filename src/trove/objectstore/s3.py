@@ -170,6 +170,10 @@ class S3ObjectStore:
         container, _, name = urlsplit("/" + url.removeprefix(begin)).path[1:].partition("/")
         return (unquote(container), unquote(name)) if container and name else None
 
+    def holding(self, url: str) -> "S3ObjectStore | None":
+        """Return this store for what is in it: other places need keys of their own."""
+        return self if self.locate(url) else None
+
     def _begin(self, container: str) -> str:
         return f"{self._project_id}/{container}/" if self._project_id else f"{container}/"
 

@@ -43,16 +43,20 @@ class SwiftObjectStore:
     """Swift, through the account of one project, or, without `project_id`, of the service. Safe for threads.
 
     `key` makes the keys of temporary URLs. With `shared`, all projects are in the service's own account, each with containers
-    whose names begin with its id: for operators who give the service no rights on the accounts of others.
+    whose names begin with its id: for operators who give the service no rights on the accounts of others. One that is
+    `elsewhere` is in another region, where another service gives tickets, too.
     """
 
     needs_names = False
 
-    def __init__(self, link: SwiftLink, *, key: bytes, project_id: str | None = None, shared: bool = False) -> None:
+    def __init__(
+        self, link: SwiftLink, *, key: bytes, project_id: str | None = None, shared: bool = False, elsewhere: bool = False
+    ) -> None:
         self._link = link
         self._key = key
         self._project_id = project_id
         self._shared = shared
+        self._elsewhere = elsewhere
 
     def __repr__(self) -> str:
         return f"<SwiftObjectStore {self._project_id or ''}>"
@@ -143,7 +147,12 @@ class SwiftObjectStore:
             if SEAL.lower() in self._link.ask("HEAD", url):
                 raise Refused(SEALED)
         with _named(container, prefix):
-            self._link.ask("POST", url, headers={PUT_KEY if verb is Verb.PUT else GET_KEY: key})
+            # A key of the other service's is used, not replaced: its own tickets are signed with it.
+            theirs = self._link.ask("HEAD", url).get(GET_KEY.lower()) if self._elsewhere else None
+            if theirs:
+                key = theirs
+            else:
+                self._link.ask("POST", url, headers={PUT_KEY if verb is Verb.PUT else GET_KEY: key})
         until = int(min(expires, utcnow() + LONGEST_TICKET).timestamp())
         base = f"{self._link.guests_account_url(self._account)}/{quote(place, safe='')}"
         # Signed is the path as the server sees it, with nothing quoted.
@@ -204,6 +213,16 @@ class SwiftObjectStore:
             return None
         whole = backup_of(prefix_of(name))
         return container.removeprefix(before), manifest_name(name) if whole == name else name
+
+    def holding(self, url: str) -> "SwiftObjectStore | None":
+        """Return this store, or that of the same project in another region of the catalogue. Nothing else is ever asked."""
+        if self.locate(url):
+            return self
+        others = (
+            SwiftObjectStore(link, key=self._key, project_id=self._project_id, shared=self._shared, elsewhere=True)
+            for link in self._link.in_other_regions()
+        )
+        return next((each for each in others if each.locate(url)), None)
 
     def _put(self, place: str, name: str, file: IO[bytes] | bytes, headers: Mapping[str, str]) -> None:
         if not isinstance(file, bytes):

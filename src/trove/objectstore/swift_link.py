@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import IO
+from typing import IO, cast
 
 import requests
 from keystoneauth1 import exceptions as keystone
+from keystoneauth1.identity.base import BaseIdentityPlugin
 from keystoneauth1.session import Session
 
 from trove.core.errors import CloudError, NotFound, Unavailable
@@ -59,6 +60,18 @@ class SwiftLink:
         if not own.endswith(ours):
             raise CloudError("The endpoint of the object store does not end with the id of the service's project.")
         return own.removesuffix(ours) + project_id
+
+    def in_other_regions(self) -> "Iterator[SwiftLink]":
+        """Yield links to Swift in the other regions of the catalogue."""
+        service_type = self._endpoint.service_type
+        with _translated():
+            auth = cast("BaseIdentityPlugin", self._session.auth)
+            catalogue = auth.get_access(self._session).service_catalog
+            found = catalogue.get_endpoints_data(service_type=service_type, interface=self._endpoint.interface)
+        regions = {str(each.region_name) for each in found.get(service_type, ())}
+        for region in sorted(regions - {self._endpoint.region}):
+            place, guests = (replace(each, region=region, url=None) for each in (self._endpoint, self._guests))
+            yield SwiftLink(self._session, place, guests=guests)
 
     def ask(
         self, verb: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | IO[bytes] | None = None

@@ -60,6 +60,7 @@ def test_a_chain_of_increments_comes_back_link_by_link(fresh: Server, build: Bui
     tenant = fresh.new_tenant()
     with closing(fresh.connect(tenant)) as session:
         session.fill(4)
+    fresh.restart()  # So that all is in the data, and nothing of it in the log, which increments hold, too.
     put(fresh, tenant, "0")
     chain = [store.back_up(fresh)]
     sizes = [sum(store.objects.info(CONTAINER, name).size for name in store.names_of(chain[0]))]

@@ -4,6 +4,7 @@ from contextlib import closing
 
 import pytest
 from tests.conformance.engine.conftest import Build, Move
+from tests.support.cable import cable, may_lay_cables
 from tests.support.dialects import Denied, LoginRefused, ReadOnly, Tenant
 from tests.support.guests import wait_for
 from tests.support.link import link
@@ -321,6 +322,44 @@ def test_a_cut_network_holds_up_nobody_but_the_replica_which_catches_up_later(re
         replicated.catch_up()
         with closing(replica.connect(tenant)) as session:
             assert writes.lost(session) == set()
+
+
+@pytest.mark.skipif(not may_lay_cables(), reason="needs root, network namespaces and bridges")
+def test_a_pulled_cable_is_told_and_the_replica_catches_up_once_it_is_back(build: Build, store: Store) -> None:
+    with cable() as network:
+        source, replica = build(), build()
+        source.guest.address, replica.guest.address = network.near, network.far
+        source.new_agent()
+        source.prepare()
+        tenant = source.new_tenant()
+        replicated = ReplicatedSet(source=source, build=build, store=store, replicas=[replica])
+
+        def move() -> None:
+            replica.guest.namespace = network.namespace
+            replica.new_agent()
+
+        try:
+            # Backups come over another network than what is followed.
+            replicated.build_replica(replica, before_it_follows=move)
+            await_following(replica)
+            with Writes(lambda: source.connect(tenant)) as writes:
+                writes.await_more()
+                network.cut()
+                wait_for(
+                    lambda: (state := replica.call("replica_state")) and not state.following and state.problem, "the loss", 120
+                )
+                writes.await_more(100)
+                network.mend()
+                writes.await_more()
+            assert writes.refusals == set()
+            await_following(replica)
+            replicated.catch_up()
+            assert_closed(replica, tenant)
+            with closing(replica.connect(tenant)) as session:
+                assert writes.lost(session) == set()
+        finally:
+            for each in (source, replica):
+                each.guest.stop_all()
 
 
 def test_a_wrong_account_is_refused_and_no_password_is_told(replicated: ReplicatedSet, build: Build) -> None:

@@ -18,6 +18,7 @@ PACKAGE = "mariadb-backup"
 
 LONGEST_S = 7 * 24 * 3600.0
 _PREPARE_MEMORY = "64M"
+_LOG_COPY_MS = 100
 _LSN = re.compile(r"^to_lsn\s*=\s*(\d+)$", re.MULTILINE)
 _GTID = re.compile(r"GTID of the last change '([0-9,-]+)'")
 
@@ -71,6 +72,8 @@ def dump(host: Host, places: Places, password: str, *, since: Mapping[str, JSON]
             "--defaults-file={account}",
             "--backup",
             "--stream=mbstream",
+            # It waits for its thread that copies the redo log, which looks each second by default.
+            f"--log-copy-interval={_LOG_COPY_MS}",
             f"--datadir={places.data}",
             f"--tmpdir={notes}",
             f"--target-dir={notes}",

@@ -37,10 +37,10 @@ def start(doors: Doors, caller: Caller, request: AdoptBackup) -> Backup:
 
     Raises `InvalidInput` when it cannot be read, or was made by another project; `Unsupported`, `QuotaExceeded`, `Unavailable`.
     """
-    objects = doors.objects.of(caller.project_id)
-    place = objects.locate(request.location)
-    if place is None:
-        raise InvalidInput(f"{UNREADABLE}: it is not in the object store of this service.")
+    objects = doors.objects.of(caller.project_id).holding(request.location)
+    place = None if objects is None else objects.locate(request.location)
+    if objects is None or place is None:
+        raise InvalidInput(f"{UNREADABLE}: it is not in the object store of this service, in any region.")
     try:
         link = chain.read_link(objects, *place)
     except (NotFound, InvalidInput) as error:

@@ -53,6 +53,15 @@ def chain_of(objects: ObjectStore, backup: Backup) -> tuple[Link, ...]:
     return tuple(reversed(links))
 
 
+def store_of(objects: ObjectStore, backup: Backup) -> ObjectStore:
+    """Return the store that a backup is in: that of its project, or the one in the region that it was taken in from."""
+    own = objects.of(backup.project_id)
+    if backup.type is not BackupType.IMPORTED or backup.location is None:
+        return own
+    # One that is nowhere was taken in when the store was reached by another name.
+    return own.holding(backup.location) or own
+
+
 def place_of(backup: Backup) -> tuple[str, str] | None:
     """Return container and name of a backup's manifest; None when it has none."""
     if backup.container is None:

@@ -46,7 +46,7 @@ def check_restorable(doors: Doors, backup: Backup, version: DatastoreVersion, si
     needed = backup.size_bytes or 0
     if size_gib is not None and needed > size_gib * GIB:
         raise Forbidden(f"Backup {backup.id} holds {needed / GIB:.2f} GiB, which a volume of {size_gib} GiB cannot hold.")
-    objects = doors.objects.of(backup.project_id)
+    objects = chain.store_of(doors.objects, backup)
     for link in chain.chain_of(objects, backup):
         chain.check_segments(objects, link)
     ours = backup.datastore_version
@@ -79,7 +79,7 @@ def restore_job(work: Work) -> Mapping[str, JSON] | None:
 
 def restore_args(work: Work, backup: Backup) -> Mapping[str, JSON]:
     """Return what a guest is told of a backup that it is to restore, tickets among it."""
-    objects = work.doors.objects.of(backup.project_id)
+    objects = chain.store_of(work.doors.objects, backup)
     expires = work.operation.deadline + timedelta(seconds=work.doors.settings.revert_timeout_s)
     return {
         "chain": [
