@@ -37,6 +37,7 @@ SUBJECTS = (
     INCREMENTAL,
     Facet.REPLICATION,
     Facet.UPGRADES,
+    Facet.TLS,
     FULL_VOLUME,
 )
 NOT_OFFERED = ("MongoDB", "Cassandra", "Couchbase", "CouchDB", "Vertica", "Db2", "Oracle Database")
@@ -53,7 +54,7 @@ Written by `tools/support_table.py` from what the conformance suite saw of real 
 
 TAIL = """
 Not offered, because no server of them could be had to build and prove an engine with: {engines}.
-Clusters, TLS and restoring to a point in time are not offered with any engine yet.
+Clusters and restoring to a point in time are not offered with any engine yet.
 """
 
 Record = Mapping[str, Mapping[str, Mapping[str, str]]]

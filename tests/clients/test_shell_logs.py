@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from tests.support import keystone as keystones
+from tests.support.certificates import Authority
 from tests.support.clients import Clients
 from tests.support.clients_shells import Shell
 from tests.support.clients_swift import swift
-from tests.support.facets import pending
-
-from trove.datastores.contract import Facet
+from tests.support.key_manager import barbican
+from tests.support.pkcs12_files import pkcs12_of
 
 SECRET = "http://127.0.0.1:9311/v1/secrets/c0ffee00-0000-4000-8000-00000000000e"
 ON = {"Enabled", "Ready"}
@@ -85,15 +85,23 @@ def test_a_published_log_is_read_out_of_the_object_store(shell: Shell, chatty: s
     assert 0 < text.index("hello-one") < text.index("hello-two")
 
 
-def test_an_engine_without_tls_says_so(use: Clients, orders: str) -> None:
-    assert pending(Facet.TLS)
-    use.openstack("database ssl show", orders, status=1)
-    assert use.recorder.last("GET").status == 501
-    use.openstack("database ssl show", orders, "--include-certificate", status=1)
-    assert use.recorder.last("GET").status == 501
+def test_tls_needs_a_key_manager_to_be_enabled(use: Clients, orders: str) -> None:
+    assert use.shown("database ssl show", orders) == {"mode": "builtin", "status": "off"}
     use.openstack("database ssl enable", orders, SECRET, "--mode", "enforced", status=1)
     assert use.recorder.last("POST").status == 501
-    use.openstack("database ssl disable", orders, status=1)
-    assert use.recorder.last("POST").status == 501
     use.openstack("database ssl rollback", orders, status=1)
-    assert use.recorder.last("POST").status == 501
+    assert use.recorder.last("POST").status == 400
+
+
+def test_tls_is_enabled_shown_rolled_back_and_disabled(use: Clients, service: Clients, spare: str) -> None:
+    authority = Authority()
+    made = authority.issue("db")
+    with barbican(service.keystone) as keys:
+        token = keys.token()
+        ref, word = keys.store(token, pkcs12_of(made, authority, b"sesame")), keys.store(token, b"sesame", binary=False)
+        assert use.shown("database ssl enable", spare, ref, "--password_ref", word)["restart_required"] is True
+        shown = use.shown("database ssl show", spare, "--include-certificate")
+        assert (shown["status"], shown["mode"], shown["certificate.payload"]) == ("on", "basic", made.certificate)
+        assert use.shown("database ssl rollback", spare)["status"] == "off"
+    # To disable it, no key manager is needed.
+    assert use.shown("database ssl disable", spare)["restart_required"] is False

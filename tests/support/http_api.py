@@ -94,6 +94,8 @@ class ScriptedGuest:
         self.modules: dict[str, dict[str, Any]] = {}
         self.logs: dict[str, LogReport] = {name: _silent_log(name, kind) for name, kind in LOGS.items()}
         self.published: list[Mapping[str, Any]] = []
+        self.tls: Any = None
+        self.restart_required = False
         self.calls: list[str] = []
         self.fault: Exception | None = None
         self._lock = threading.Lock()
@@ -201,6 +203,10 @@ class ScriptedGuest:
 
     def _module_remove(self, module_id: str) -> None:
         self.modules.pop(module_id, None)
+
+    def _ssl_action(self, tls: Any) -> Any:
+        self.tls = tls
+        return {"restart_required": self.restart_required}
 
     def _guest_log_list(self) -> Any:
         return [report.to_json() for report in self.logs.values()]

@@ -7,9 +7,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ import openstack
 from tests.support import keystone as keystones
 from tests.support.keystone import Keystone
 from tests.support.ports import free_port
+from tests.support.service_process import READY_S, ServiceProcess
 
 DESIGNATE = "designate==23.0.0"
 RUN = Path(__file__).with_name("name_service_run.py")
-READY_S = 120.0
 
 _CONFIG = """
 [DEFAULT]
@@ -108,15 +107,11 @@ _RNDC = """include "{dir}/rndc.key";\noptions {{ default-key "rndc"; }};\n"""
 
 
 @dataclass(kw_only=True)
-class Designate:
+class Designate(ServiceProcess):
     """A running Designate, whose zones a BIND on `named_port` of loopback serves."""
 
-    url: str
     keystone: Keystone
-    directory: Path
     named_port: int
-    _argv: list[str]
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def connection(self, user: str, password: str, project: str) -> Any:
         """Return an openstacksdk connection as a user of Keystone's."""
@@ -146,32 +141,6 @@ class Designate:
         reply = dns.query.tcp(question, "127.0.0.1", port=self.named_port, timeout=10)
         wanted = dns.rdatatype.from_text(kind)
         return {str(each) for found in reply.answer if found.rdtype == wanted for each in found}
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        with (self.directory / "serve.log").open("ab") as log:
-            environ = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
-            self._process = subprocess.Popen(self._argv, stdout=log, stderr=log, cwd=self.directory, env=environ)
-        deadline = time.monotonic() + READY_S
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{self.url}/healthcheck", timeout=10).close()
-                return
-            assert self._process.poll() is None, self.story()
-            assert time.monotonic() < deadline, self.story()
-            time.sleep(0.1)
-
-    def kill(self) -> None:
-        """Kill all of it but the name server. May run twice."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def story(self) -> str:
-        """Return what is known when it went wrong."""
-        logs = [self.directory / name for name in ("serve.log", "designate.log")]
-        return "\n".join(log.read_text()[-4000:] for log in logs if log.exists())
 
 
 @contextlib.contextmanager
@@ -203,7 +172,7 @@ def designate(keystone: Keystone) -> Iterator[Designate]:
         after.callback(named.wait)
         after.callback(named.kill)
         argv = [str(python), "-W", "ignore", str(RUN), str(config), str(port), str(pools)]
-        running = Designate(url=url, keystone=keystone, directory=directory, named_port=named_port, _argv=argv)
+        running = Designate(url=url, keystone=keystone, directory=directory, named_port=named_port, argv=argv)
         after.callback(running.kill)
         running.start()
         yield running

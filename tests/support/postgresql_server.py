@@ -89,6 +89,7 @@ def postgresql_server() -> Iterator[PostgreSqlServer]:
             "shared_buffers": "64MB",
             "deadlock_timeout": "100ms",
             "fsync": "off",  # it is killed here, and never loses its power
+            "dynamic_shared_memory_type": "mmap",  # below its directory, which is removed
         }
         command = [_program("postgres"), "-D", str(data), *(f"--{name}={value}" for name, value in settings.items())]
         with serving(command, cwd=directory, ready=lambda: _ready(server), stop=signal.SIGQUIT) as process:

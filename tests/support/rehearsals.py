@@ -25,7 +25,7 @@ from trove.operations.cluster import delete as delete_cluster
 from trove.operations.cluster import reset_status as reset_cluster
 from trove.operations.instance import delete
 from trove.operations.notifications.events import event_type
-from trove.store import backups, clusters, instance_modules, instances, notifications, operations, quotas
+from trove.store import backups, clusters, instance_modules, instances, notifications, operations, quotas, tls
 from trove.store.session import OutcomeUnknown, Tx
 from trove.workflow.crash import AFTER_DO, BEFORE_DO, BEFORE_UNDO, Point, Reach, raiser
 
@@ -193,6 +193,7 @@ def problems(here: SteppedWorld) -> list[str]:
     found += _told_amiss(here)
     found += _split_brains(here, live)
     found += _wrong_versions(here, live)
+    found += _wrong_certificates(here, live)
     if here.locks.held:
         found.append(f"locks held: {sorted(here.locks.held)}")
     return found
@@ -273,6 +274,24 @@ def _wrong_versions(here: SteppedWorld, live: Mapping[str, Instance]) -> list[st
     return found
 
 
+def _wrong_certificates(here: SteppedWorld, live: Mapping[str, Instance]) -> list[str]:
+    """Return where a server serves with something else than is kept of it, and nothing is said of it; and what is left."""
+    found = []
+    with here.store.reading() as tx:
+        for instance in live.values():
+            current = tls.kept(tx, instance.id).current
+            served = None if current is None else current.tls.to_json()
+            told = tls.shown(tx, instance.id)
+            if (told.mode, told.certificate) != ((served or {}).get("mode"), (served or {}).get("certificate")):
+                found.append(f"a TLS that is not what is shown: {told}")
+            is_well = shown_status(instance.task, instance.server_status) == "ACTIVE" and instance.fault is None
+            if is_well and here.guests.tls.get(instance.id) != served:
+                found.append(f"a server that serves {here.guests.tls.get(instance.id)} instead of {served}")
+        kept = tx.connection.exec_driver_sql("select instance_id from instance_tls").scalars()
+        found += ["a key of an instance that is deleted" for each in kept if each not in live]
+    return found
+
+
 def _told_amiss(here: SteppedWorld) -> list[str]:
     """Return where what consumers of notifications were told is not what happened: each beginning and each end once."""
     with here.store.reading() as tx:
@@ -309,7 +328,15 @@ def _rows(here: SteppedWorld) -> object:
                 volume = one.volume if shown == "ACTIVE" or not one.volume else (one.volume.size_gib, one.volume.volume_id)
                 role = here.guests.replication.role(each) if shown == "ACTIVE" else None
                 has = [(every.module.name, every.md5) for every in instance_modules.of_instance(tx, each, project_id=None)]
-                is_now = (one.replica_of, role, one.datastore_version.name, one.access, here.cloud.accesses.get(each), has)
+                is_now = (
+                    one.replica_of,
+                    role,
+                    one.datastore_version.name,
+                    one.access,
+                    here.cloud.accesses.get(each),
+                    has,
+                    here.guests.tls.get(each) if shown == "ACTIVE" else None,
+                )
                 seen.append(
                     (one.name, shown, service, one.addresses, one.hostname, one.port, one.server_id, volume, fault, is_now)
                 )

@@ -10,6 +10,7 @@ from trove.operations.catalogue import KINDS
 from trove.operations.cluster import create as create_cluster
 from trove.operations.cluster import rehearsal
 from trove.operations.instance import delete, detach, eject, promote, rejoin, replicate
+from trove.operations.tls import change as change_tls
 from trove.store import clusters, instances
 
 SILENCE_S = 200.0
@@ -28,6 +29,15 @@ def replicated_set(here: SteppedWorld, *, replicas: int = 2) -> str:
         made = instances.get(tx, source).replicas
     assert len(made) == replicas
     assert not any(here.guests.replication.role(each).writable for each in made)
+    return source
+
+
+def source_with_tls(here: SteppedWorld) -> str:
+    """Build an instance that serves TLS with a certificate of its tenant's; return its id."""
+    source = idle_instance(here)
+    KINDS[change_tls.KIND].rehearse(here.doors, CALLER, source)
+    here.run_until_quiet(unseen)
+    assert here.guests.tls[source] is not None
     return source
 
 
@@ -76,6 +86,7 @@ def idle_cluster(here: SteppedWorld) -> str:
 
 
 SCENES: Mapping[str, Scene] = {
+    change_tls.KIND: replicated_set,
     detach.KIND: one_replica,
     eject.KIND: silent_source,
     rejoin.KIND: ejected_source,

@@ -5,7 +5,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any, cast
 
-from tests.support.dialects import Dialect, Session, Tenant, dialect
+from tests.support.dialects import ClientTls, Dialect, Session, Tenant, TlsDialect, dialect
 from tests.support.editions import Edition
 from tests.support.guests import Machine, Worker, wait_for
 
@@ -89,6 +89,9 @@ class Server:
 
     def connect(self, tenant: Tenant) -> Session:
         return self.dialect.connect(self.address, tenant)
+
+    def connect_by_tls(self, tenant: Tenant, tls: ClientTls) -> Session:
+        return cast("TlsDialect", self.dialect).connect_by_tls(self.address, tenant, tls)
 
     def shown(self, parameter: str) -> str:
         """Return the value that the running server has."""

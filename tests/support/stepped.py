@@ -238,6 +238,7 @@ class Snapshot:
     settled: set[str]
     founders: dict[str, str]
     data_versions: dict[str, str]
+    tls: dict[str, Any]
 
 
 @dataclass
@@ -302,6 +303,7 @@ class SteppedWorld:
             settled=set(self.guests.clusters.settled),
             founders=dict(self.guests.clusters.founders),
             data_versions=dict(self.guests.versions.data),
+            tls=dict(self.guests.tls),
         )
 
     def restore(self, was: Snapshot) -> None:
@@ -323,6 +325,7 @@ class SteppedWorld:
         for spec in was.specs.values():
             self.guests.boot(spec)
         self.guests.done.update(was.done)
+        self.guests.tls.update(was.tls)
         self.guests.versions.data.update(was.data_versions)
         self.guests.replication.roles.update(was.roles)
         self.guests.replication.received.update(was.received)

@@ -25,6 +25,7 @@ SUBJECTS = {
     "test_backups": "backups",
     "test_replication": "replication",
     "test_upgrades": "upgrades",
+    "test_tls": "tls",
 }
 """What a file of the suite is about. A test of another file is about the facets that it is marked with."""
 

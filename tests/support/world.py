@@ -26,11 +26,13 @@ from trove.core.accounts import User
 from trove.core.callers import Caller
 from trove.core.clock import utcnow
 from trove.core.errors import Refused
+from trove.core.instances import Instance
 from trove.core.json import JSON
+from trove.core.operations import OperationState
 from trove.objectstore.memory import MemoryObjectStore
 from trove.operations.doors import Doors, Limits, Settings
 from trove.operations.instance.create import CreateInstance
-from trove.store import datastores
+from trove.store import datastores, instances, operations
 from trove.store.session import Database
 from trove.store.vault import Vault
 from trove.taskmanager.runner import Runner
@@ -108,7 +110,9 @@ class Script:
     silent: set[str] = field(default_factory=set)
     status: str = "healthy"
     restart_required: bool = False
-    """Whether some of a configuration waits for a restart."""
+    """Whether some of a configuration, or of TLS, waits for a restart."""
+    tls_faults: dict[str, Exception] = field(default_factory=dict)
+    """What guests say who do not change their TLS."""
 
 
 class FakeGuests:
@@ -127,6 +131,7 @@ class FakeGuests:
         self.cancelled: set[tuple[str, str]] = set()
         self.forgotten: list[str] = []
         self.calls: list[tuple[str, str]] = []
+        self.tls: dict[str, JSON] = {}
         self.replication = Replicas()
         self.clusters = Clustered()
         self.versions = Versions()
@@ -172,9 +177,17 @@ class FakeGuests:
                 return True
             elif message.method == "module_apply":
                 return [applied_module(each, self._script.failing.get("module_apply")) for each in message.args["modules"]]
+            elif message.method == "ssl_action":
+                return self._serve_tls(instance_id, message.args["tls"])
             return None
 
         return handle
+
+    def _serve_tls(self, instance_id: str, wanted: JSON) -> JSON:
+        if instance_id in self._script.tls_faults and wanted != self.tls.get(instance_id):
+            raise self._script.tls_faults[instance_id]
+        self.tls[instance_id] = wanted
+        return {"restart_required": self._script.restart_required}
 
     def _do(self, instance_id: str, args: Mapping[str, JSON]) -> None:
         name, kind, given = str(args["name"]), str(args["kind"]), args["args"]
@@ -299,3 +312,19 @@ def world(directory: Path, *, database: type[Database] = Database, settings: Set
         conductor.stop()
         bus.close()
         store.close()
+
+
+def run(here: World, doors: Doors | None = None) -> OperationState:
+    """Run all operations that wait, and return how the newest has ended."""
+    runner = here.runner(doors=doors)
+    with here.database.reading() as tx:
+        waiting = operations.unfinished(tx, limit=9)
+    for each in reversed(waiting):
+        runner.run_now(each.id)
+    with here.database.reading() as tx:
+        return operations.page(tx, project_id=CALLER.project_id, limit=1).items[0].state
+
+
+def look(here: World, instance_id: str) -> Instance:
+    with here.database.reading() as tx:
+        return instances.get(tx, instance_id)

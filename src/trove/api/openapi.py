@@ -146,7 +146,7 @@ def _description(route: Route, rules: Mapping[str, policy.RuleDefault]) -> str:
     else:
         default = rules[route.rule].check_str if route.rule in rules else ""
         text = f"Policy rule `{route.rule}`, by default {f'`{default}`' if default else 'open to all'}."
-    return text + (" Waits for the guest agent." if GUEST_PATH.match(f"/p{route.path}") else "")
+    return text + (" May wait for the guest agent." if GUEST_PATH.match(f"/p{route.path}") else "")
 
 
 def _responses(route: Route) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trove.api.filters.identity import KEYSTONE
 from trove.api.flavor_list import FlavorList
 from trove.api.links import Links
 from trove.api.policies.enforcement import Policy
 from trove.api.settings import ApiSettings
+from trove.cloud.contract import KeyToken
 from trove.core.callers import Caller
 from trove.core.errors import NotFound
 from trove.core.ids import is_id
@@ -39,6 +41,14 @@ class Request:
     def instance_id(self) -> str:
         """Return the id of the instance in the path."""
         return self.id("instance_id", "Instance")
+
+    @property
+    def key_token(self) -> KeyToken | None:
+        """Return what lets the caller into a key manager; None for one who has no token."""
+        token = self.environ.get("HTTP_X_AUTH_TOKEN")
+        if not token or KEYSTONE not in self.environ:
+            return None
+        return KeyToken(token=token, catalogue=self.environ.get("HTTP_X_SERVICE_CATALOG", ""))
 
     @property
     def visible_project(self) -> str | None:

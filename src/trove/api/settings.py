@@ -21,7 +21,7 @@ class ApiSettings:
     `auth` selects the pipeline. `rates` are requests per minute of one user of a project, by HTTP method and `MGMT_POST`; 0 or
     absent is unlimited. `rate_storage` is the URL of their counters; `memory:` is for this process alone. `profiler_keys` are
     the HMAC keys of osprofiler, None when it is off.
-    `configuration_wait_s` is how long a change of configuration may wait for its effect.
+    `configuration_wait_s` is how long a change of configuration, or of TLS, may wait for its effect.
     """
 
     conf: Any

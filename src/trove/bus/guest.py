@@ -10,6 +10,7 @@ from trove.core.json import JSON
 from trove.core.logs import LogReport
 from trove.core.modules import ModuleResult
 from trove.core.pages import Page
+from trove.core.tls import Tls
 
 T = TypeVar("T")
 
@@ -152,6 +153,11 @@ class GuestCaller:
         answer = self._call("guest_log_action", {**args, "publish": publish})
         return _read(answer, LogReport.from_json, "guest_log_action")
 
+    def ssl_action(self, tls: Tls | None) -> bool:
+        """Have the server serve with this, or as it does by itself; return whether that waits for a restart. May run twice."""
+        answer = self._call("ssl_action", {"tls": None if tls is None else tls.to_json()})
+        return _read(answer, _restart_required, "ssl_action")
+
     def start_job(self, name: str, kind: str, args: Mapping[str, JSON]) -> None:
         """Cast the start of a named job. May run twice: the guest knows the name."""
         self._cast("start_job", {"name": name, "kind": kind, "args": args})
@@ -190,6 +196,13 @@ def _read(answer: JSON, reader: Callable[[Mapping[str, object]], T], method: str
         return reader(data)
     except (KeyError, ValueError, AssertionError) as error:
         raise _malformed(method) from error
+
+
+def _restart_required(answer: Mapping[str, object]) -> bool:
+    pending = answer["restart_required"]
+    if not isinstance(pending, bool):
+        raise ValueError("restart_required is no boolean")
+    return pending
 
 
 def _modules(answer: JSON, method: str) -> tuple[ModuleResult, ...]:

@@ -232,6 +232,39 @@ class Names(Protocol):
         """Return the ids of all instances that have a name."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyToken:
+    """What lets a caller into a key manager: the token of a request, and the catalogue of services that came with it (JSON)."""
+
+    token: str = field(repr=False)
+    catalogue: str = field(default="", repr=False)
+
+
+MOST_SECRET_BYTES = 64 * 1024
+"""No secret that a key manager holds is read further."""
+
+
+class KeyManager(Protocol):
+    """What keeps secrets of tenants. Trove has no rights there: all is done as the caller, with what he has shown.
+
+    A reference is a URL below the key manager's own. `InvalidInput` that names `field` for one that is not, for what is missing
+    or not for the caller to read, and what is too long; `Unsupported` where the caller's cloud has no key manager;
+    `Unavailable` while it does not answer. No message ever holds a secret.
+    """
+
+    def read(self, token: KeyToken, ref: str, *, field: str) -> Mapping[str, bytes]:
+        """Return what a secret holds as `payload`, or what the secrets of a certificate's container hold, by their names there.
+
+        These are `certificate`, `private_key`, `intermediates` and `private_key_passphrase`; not all need be there.
+        """
+
+    def add_consumer(self, token: KeyToken, ref: str, instance_id: str) -> None:
+        """Note with a secret or a container that an instance uses it. May run twice."""
+
+    def remove_consumer(self, token: KeyToken, ref: str, instance_id: str) -> None:
+        """Take that note away. Missing is fine."""
+
+
 def resolved(addresses: Sequence[Address]) -> tuple[str, ...]:
     """Return which of its addresses the name of an instance means, in order."""
     public = {each.address for each in addresses if each.type == "public"}

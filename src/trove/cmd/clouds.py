@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from trove.cloud.contract import Cloud, Names
-from trove.config.openstack import SERVICES
+from trove.cloud.contract import Cloud, KeyManager, Names
+from trove.config.openstack import KEY_MANAGER, SERVICES
 from trove.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -36,6 +36,23 @@ def names(conf: Any, cloud: Cloud) -> Names | None:
     if conf.cloud == "openstack" and not (conf.dns_domain_name or conf.dns_domain_id):
         raise InvalidInput("trove_dns_support: dns_domain_name or dns_domain_id must say in which zone names of instances are.")
     return cloud
+
+
+def keys(conf: Any) -> KeyManager | None:
+    """Return what keeps secrets of tenants, with whatever cloud; None where no caller has a token that it would take."""
+    if conf.auth_strategy != "keystone":
+        return None
+    from trove.cloud.barbican import SERVICE_TYPE, BarbicanKeys, BarbicanSettings
+
+    return BarbicanKeys(
+        BarbicanSettings(
+            url=conf.barbican_url,
+            service_type=conf.barbican_service_type or SERVICE_TYPE,
+            interface=conf.barbican_endpoint_type,
+            region=conf.service_credentials.region_name,
+            verify=_verify(conf),
+        )
+    )
 
 
 def _local(conf: Any) -> Cloud:
@@ -129,7 +146,7 @@ def _account(ours: Any) -> dict[str, str]:
 
 
 def _verify(conf: Any) -> bool | str:
-    if any(getattr(conf, f"{name}_api_insecure") for name in SERVICES):
+    if any(getattr(conf, f"{name}_api_insecure") for name in (*SERVICES, KEY_MANAGER)):
         return False
     return conf.service_credentials.cafile or True
 

@@ -204,6 +204,7 @@ def doors(base: Foundation, connection: Bus) -> Doors:
         database=base.database,
         cloud=cloud,
         names=clouds.names(base.conf, cloud),
+        keys=clouds.keys(base.conf),
         bus=connection,
         admission=admission(base),
         objects=objects.store(base.conf, Path(base.conf.secrets.key_file).read_bytes()),

@@ -74,8 +74,8 @@ OPTS = [
         default=10.0,
         min=0,
         max=30,
-        help="Seconds that a request to attach, detach or change a configuration group waits for the database servers to have "
-        "the values, before it is answered all the same; 0 answers at once. Some clients look for the effect immediately.",
+        help="Seconds that a request to attach, detach or change a configuration group, or TLS, waits for the database servers "
+        "to have it, before it is answered all the same; 0 answers at once. Some clients look for the effect immediately.",
     ),
     cfg.IntOpt("clusters_page_size", default=20, min=1, help="Most clusters in one page."),
     cfg.IntOpt("configurations_page_size", default=20, min=1, help="Most configuration groups in one page."),

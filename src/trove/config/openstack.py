@@ -12,8 +12,17 @@ SERVICES = {
     "designate": "dns",
 }
 """How options call a service, and how openstacksdk does."""
+KEY_MANAGER = "barbican"
+"""The same of the key manager, which is not used by openstacksdk, but with whatever cloud."""
 
-_TYPES = {"nova_compute": "compute", "cinder": "block-storage", "neutron": "network", "glance": "image", "designate": "dns"}
+_TYPES = {
+    "nova_compute": "compute",
+    "cinder": "block-storage",
+    "neutron": "network",
+    "glance": "image",
+    "designate": "dns",
+    "barbican": "key-manager",
+}
 _OLD_NAMES = {"designate": "dns"}
 """What the options of a service began with before."""
 
@@ -88,5 +97,5 @@ OPTS = [
     cfg.IntOpt(
         "dns_time_out", default=120, min=1, help="Seconds until the name servers must know a new name; then the build fails."
     ),
-    *(option for name in SERVICES for option in _of_service(name)),
+    *(option for name in (*SERVICES, KEY_MANAGER) for option in _of_service(name)),
 ]

@@ -65,6 +65,9 @@ class Event(StrEnum):
     ACCESS_ACCEPTED = "access accepted"
     ACCESS_UPDATED = "access updated"
     ACCESS_FAILED = "access failed"
+    TLS_ACCEPTED = "TLS change accepted"
+    TLS_CHANGED = "TLS changed"
+    TLS_FAILED = "TLS change failed"
     DELETE_ACCEPTED = "delete accepted"
     DELETED = "deleted"
     DELETE_FAILED = "delete failed"
@@ -226,6 +229,14 @@ TRANSITIONS: Mapping[Event, Rule] = {
     ),
     Event.ACCESS_UPDATED: Rule(targets={Task.UPDATING: _IDLE}),
     Event.ACCESS_FAILED: Rule(targets={Task.UPDATING: _IDLE}),
+    # The source and all its replicas are taken together, or none of them; each goes on serving.
+    Event.TLS_ACCEPTED: Rule(
+        targets=_from(IDLE_TASKS, Target(task=Task.UPDATING)),
+        servers=frozenset({ServerStatus.ACTIVE}),
+        services=SERVING | {ServiceStatus.RESTART_REQUIRED},
+    ),
+    Event.TLS_CHANGED: Rule(targets={Task.UPDATING: _IDLE}),
+    Event.TLS_FAILED: Rule(targets={Task.UPDATING: _IDLE}),
     Event.DELETE_ACCEPTED: Rule(targets=_from(_LIVE - {Task.DELETING}, Target(task=Task.DELETING))),
     # Nothing is left of the instance, whatever was made of its task meanwhile.
     Event.DELETED: Rule(targets=_from(_LIVE, Target(task=Task.DELETED, server=ServerStatus.DELETED))),
@@ -238,8 +249,8 @@ TRANSITIONS: Mapping[Event, Rule] = {
     Event.DELETE_RESUMED: Rule(targets={Task.DELETING: Target(task=Task.DELETING)}),
 }
 
-SET_TASKS = frozenset({Task.PROMOTING, Task.EJECTING})
-"""Tasks in which one operation holds a whole replicated set: those of its members have none of their own."""
+SET_TASKS = frozenset({Task.PROMOTING, Task.EJECTING, Task.UPDATING})
+"""Tasks in which one operation may hold a whole replicated set, whose other members then have none of their own."""
 
 
 def target(event: Event, instance_id: str, state: State) -> Target:

@@ -19,6 +19,7 @@ from trove.core.logs import LogType
 from trove.core.pages import Page
 from trove.core.replication import Account, Received, ReplicaState, Source
 from trove.core.status import ServiceStatus
+from trove.core.tls import Tls, TlsMode
 
 if TYPE_CHECKING:  # a guest has no use for it
     from trove.core.parameters import Parameter
@@ -101,6 +102,8 @@ class Spec:
     """Whether backups can build on others; means something only with the facet `BACKUPS`."""
     logs: Mapping[str, LogType] = field(default_factory=dict)
     """The logs of the database server by name, in the order in which they are shown; only with the facet `LOGS`."""
+    tls_modes: frozenset[TlsMode] = frozenset(TlsMode)
+    """The modes that are offered; means something only with the facet `TLS`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -442,6 +445,21 @@ class Root(Protocol):
 
     def root_enabled(self) -> bool:
         """Tell whether the superuser may log in."""
+
+
+class TlsServing(Protocol):
+    """Facet: TLS with a certificate of the tenant's.
+
+    What was applied last is kept on the data volume beside the data, readable by the server's user alone, and holds after a
+    restart, on a machine that was made anew, and with another configuration; it is in no backup.
+    """
+
+    def apply_tls(self, tls: Tls | None) -> bool:
+        """Serve with this certificate and let in whom its mode says, or do what the server does by itself with None.
+
+        Returns whether it waits for the next start of the server. When the server refuses it, everything stays as it was, and
+        `GuestError` says what was refused. The agent and the replicas get in with each mode. May run twice.
+        """
 
 
 class Clustering(Protocol):

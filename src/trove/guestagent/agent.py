@@ -19,6 +19,7 @@ from trove.guestagent.modules import Modules
 from trove.guestagent.patience import Patient
 from trove.guestagent.replication import Replicating
 from trove.guestagent.supervisor import Supervisor
+from trove.guestagent.tls import GuestTls
 from trove.guestagent.upgrades import Upgrading
 
 LOG = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Agent:
         kinds |= Clustered(engine, lock).kinds()
         self.jobs = Jobs(engine.host, kinds, changed=self.heartbeat.poke)
         self._manager = Manager(engine.spec, engine.driver, self.jobs, host=engine.host, describe=self.heartbeat.describe)
-        self._manager.add({**modules.methods(), **GuestLogs(engine).methods()})
+        self._manager.add({**modules.methods(), **GuestLogs(engine).methods(), **GuestTls(engine, lock).methods()})
         self._subscription: Subscription | None = None
 
     def start(self, *, tick_s: float = 1.0) -> None:

@@ -48,6 +48,8 @@ from trove.operations.instance import (
 )
 from trove.operations.module import reapply
 from trove.operations.module.rehearsal import reapply_its_module, some_module
+from trove.operations.tls import change as change_tls
+from trove.operations.tls.rehearsal import change_its_tls
 from trove.operations.work import Work
 from trove.store import datastores, instances
 from trove.store.session import Tx
@@ -271,6 +273,13 @@ KINDS: Mapping[str, Kind] = {
     eject.KIND: Kind(flow=eject.flow, succeed=eject.succeed, fail=eject.fail, cancellable=False, rehearse=_eject_it),
     promote.KIND: Kind(
         flow=promote.flow, succeed=promote.succeed, fail=promote.fail, cancellable=False, rehearse=_promote_its_replica
+    ),
+    change_tls.KIND: Kind(
+        flow=change_tls.flow,
+        succeed=change_tls.succeed,
+        fail=change_tls.fail,
+        cancellable=True,
+        rehearse=change_its_tls,
     ),
     update_access.KIND: Kind(
         flow=update_access.flow,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from trove.bus.contract import Admission, Bus
-from trove.cloud.contract import Cloud, Names
+from trove.cloud.contract import Cloud, KeyManager, Names
 from trove.objectstore.contract import ObjectStore
 from trove.store.session import Database
 
@@ -124,7 +124,10 @@ class OperationAnnouncer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
-    """Everything an operation may touch. `names` is None where instances get no names in DNS."""
+    """Everything an operation may touch.
+
+    `names` is None where instances get no names in DNS, `keys` where there is no key manager.
+    """
 
     database: Database
     cloud: Cloud
@@ -134,3 +137,4 @@ class Doors:
     announcer: OperationAnnouncer
     settings: Settings
     names: Names | None = None
+    keys: KeyManager | None = None

@@ -29,6 +29,7 @@ from trove.store.tables import (
     datastores,
     instance_faults,
     instance_modules,
+    instance_tls,
     instances,
     service_statuses,
 )
@@ -148,6 +149,7 @@ _KEY = select(instances.c.encrypted_key).where(_IS_LIVE)
 _CHARGES = select(instances.c.ram_mib, instances.c.volume_size).where(_IS_LIVE)
 _CLEAR_FAULT = delete(instance_faults).where(instance_faults.c.instance_id == bindparam("wanted"))
 _FORGET_MODULES = delete(instance_modules).where(instance_modules.c.instance_id == bindparam("wanted"))
+_FORGET_TLS = delete(instance_tls).where(instance_tls.c.instance_id == bindparam("wanted"))
 _MARKER = select(instances.c.created).where(
     instances.c.id == bindparam("marker"), instances.c.tenant_id == bindparam("project")
 )
@@ -356,7 +358,7 @@ def clear_fault(tx: Tx, instance_id: str) -> None:
 
 
 def mark_deleted(tx: Tx, instance_id: str, *, fence: Fence | None) -> None:
-    """Hide the instance for good: the row stays, its key goes, and that it has modules. Quota is the caller's.
+    """Hide the instance for good: the row stays, its keys go, and that it has modules. Quota is the caller's.
 
     Raises `NotFound` the second time.
     """
@@ -365,6 +367,7 @@ def mark_deleted(tx: Tx, instance_id: str, *, fence: Fence | None) -> None:
         operations.check(tx, fence)
     _move(tx, instance_id, Event.DELETED, found, deleted=True, deleted_at=utcnow(), encrypted_key=None)
     tx.execute(_FORGET_MODULES, {"wanted": instance_id})
+    tx.execute(_FORGET_TLS, {"wanted": instance_id})
     usage.moved(tx, instance_id, Event.DELETED, fence)
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Column, Table, select, tuple_, update
 
 from trove.store import configurations
 from trove.store.session import Database, Tx
-from trove.store.tables import backup_keys, configuration_parameters, instances, modules, operations
+from trove.store.tables import backup_keys, configuration_parameters, instance_tls, instances, modules, operations
 from trove.store.vault import Vault
 
 BATCH = 200
@@ -17,6 +17,7 @@ _SEALED: tuple[tuple["Table[Any]", str], ...] = (
     (operations, "secrets"),
     (modules, "contents"),
     (backup_keys, "sealed"),
+    (instance_tls, "sealed"),
 )
 
 

@@ -277,6 +277,14 @@ backups = _table(
     Index(None, "instance_id", "deleted"),
 )
 
+instance_tls = _table(
+    "instance_tls",
+    Column("instance_id", Id, primary_key=True),
+    Column("certificate", LongText),
+    Column("sealed", LongBinary),
+    Column("restart_required", Boolean, nullable=False),
+)
+
 backup_keys = _table(
     "backup_keys",
     Column("id", Id, primary_key=True),

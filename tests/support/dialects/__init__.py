@@ -7,6 +7,7 @@ what a test has no word for.
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from tests.support.guests import Machine, Worker
@@ -37,6 +38,17 @@ class Tenant:
     name: str
     password: str = field(repr=False)
     database: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientTls:
+    """How a client goes about TLS.
+
+    `trusted` are the authorities that it trusts, None is a client that does without TLS; `own` are its certificate and key.
+    """
+
+    trusted: Path | None = None
+    own: tuple[Path, Path] | None = None
 
 
 class Session(Protocol):
@@ -111,6 +123,13 @@ class Dialect(Protocol):
 
     def write_to_log(self, log: str, address: str, tenant: Tenant, mark: str) -> None:
         """Do what the server writes into this log of its spec, when it is on, with the word `mark` in it."""
+
+
+class TlsDialect(Protocol):
+    """What the suite must know of an engine with the facet `TLS` besides."""
+
+    def connect_by_tls(self, address: str, tenant: Tenant, tls: ClientTls) -> Session:
+        """Log in as `connect` does, with TLS to a server named by its address, or without. `Gone` is for failed TLS, too."""
 
 
 def dialect(manager: str) -> Dialect:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
-from tests.support.dialects import Dialect, LoginRefused, ServerParameter, Setting, Tenant
+from tests.support.dialects import ClientTls, Dialect, LoginRefused, ServerParameter, Setting, Tenant
 from tests.support.dialects.mysql_session import MySQLSession
 from tests.support.guests import Machine, Worker
 
@@ -23,6 +23,9 @@ class MariaDB:
 
     def connect(self, address: str, tenant: Tenant) -> MySQLSession:
         return MySQLSession(address, tenant)
+
+    def connect_by_tls(self, address: str, tenant: Tenant, tls: ClientTls) -> MySQLSession:
+        return MySQLSession.by_tls(address, tenant, tls)
 
     def shown(self, guest: Machine, worker: Worker, name: str) -> str:
         return str(as_root(guest, worker, f"SELECT @@GLOBAL.{name}")[0][0])

@@ -1,19 +1,29 @@
 """A connection of a tenant to a server of MySQL's kin, by PyMySQL."""
 
 import secrets
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import pymysql
 from pymysql.constants import CR
-from tests.support.dialects import Denied, Gone, LoginRefused, ReadOnly, Tenant
+from tests.support.dialects import ClientTls, Denied, Gone, LoginRefused, ReadOnly, Tenant
 
 _NO_TABLE = 1146
-_NO_LOGIN = {1045, 1130, 1698}
+_NO_LOGIN = {1045, 1130, 1698, 3159}
 _NO_RIGHT = {1044, 1142, 1143, 1227}
 _CLOSED = {1290, 1792, 1836}
-_AWAY = {CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, CR.CR_CONN_HOST_ERROR, CR.CR_CONNECTION_ERROR, 1053, 1927, 3169}
+_AWAY = {
+    CR.CR_SERVER_GONE_ERROR,
+    CR.CR_SERVER_LOST,
+    CR.CR_CONN_HOST_ERROR,
+    CR.CR_CONNECTION_ERROR,
+    CR.CR_SSL_CONNECTION_ERROR,
+    1053,
+    1927,
+    3169,
+}
 
 
 class MySQLSession:
@@ -34,6 +44,16 @@ class MySQLSession:
                 write_timeout=60,
                 **more,
             )
+
+    @classmethod
+    def by_tls(cls, address: str, tenant: Tenant, tls: ClientTls) -> "MySQLSession":
+        """Log in with TLS, or without."""
+        if tls.trusted is None:
+            return cls(address, tenant, ssl_disabled=True)
+        context = ssl.create_default_context(cafile=str(tls.trusted))
+        if tls.own is not None:
+            context.load_cert_chain(*tls.own)
+        return cls(address, tenant, ssl=context)
 
     def put(self, key: str, value: str) -> None:
         self._write("REPLACE INTO kept VALUES (%s, %s)", (key, value), "kept (k VARCHAR(100) PRIMARY KEY, v LONGTEXT)")

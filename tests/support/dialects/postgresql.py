@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 from psycopg import errors
-from tests.support.dialects import Denied, Dialect, Gone, LoginRefused, ReadOnly, ServerParameter, Setting, Tenant
+from tests.support.dialects import ClientTls, Denied, Dialect, Gone, LoginRefused, ReadOnly, ServerParameter, Setting, Tenant
 from tests.support.guests import Machine, Worker
 
 _ROOT = Tenant(name="postgres", password="only-for-looking", database="postgres")
@@ -18,7 +18,7 @@ _SERVERS_OWN = ("postmaster", "internal")
 class PostgreSQLSession:
     """Rows in tables of the tenant's database."""
 
-    def __init__(self, address: str, tenant: Tenant) -> None:
+    def __init__(self, address: str, tenant: Tenant, **more: Any) -> None:
         with translated():
             self.connection = psycopg.connect(
                 host=address,
@@ -28,6 +28,7 @@ class PostgreSQLSession:
                 connect_timeout=10,
                 autocommit=True,
                 prepare_threshold=None,
+                **more,
             )
 
     def put(self, key: str, value: str) -> None:
@@ -97,6 +98,12 @@ class PostgreSQL:
 
     def connect(self, address: str, tenant: Tenant) -> PostgreSQLSession:
         return PostgreSQLSession(address, tenant)
+
+    def connect_by_tls(self, address: str, tenant: Tenant, tls: ClientTls) -> PostgreSQLSession:
+        if tls.trusted is None:
+            return PostgreSQLSession(address, tenant, sslmode="disable")
+        own = {} if tls.own is None else {"sslcert": str(tls.own[0]), "sslkey": str(tls.own[1])}
+        return PostgreSQLSession(address, tenant, sslmode="verify-full", sslrootcert=str(tls.trusted), **own)
 
     def shown(self, guest: Machine, worker: Worker, name: str) -> str:
         return str(as_root(guest, worker, "SELECT setting FROM pg_settings WHERE lower(name) = %s", name)[0][0])

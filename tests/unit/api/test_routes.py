@@ -10,8 +10,8 @@ from trove.api.handlers import databases, mgmt_guests, root, users
 from trove.api.routes import GUEST_PATH, ROUTES, Route
 from trove.api.routes.route import INSTANCE
 
-ASKING = (f"{INSTANCE}/modules", f"{INSTANCE}/log", "/clusters/{cluster_id}/root")
-"""Of nouns whose other routes ask nobody."""
+ASKING = (f"{INSTANCE}/modules", f"{INSTANCE}/log", f"{INSTANCE}/ssl", "/clusters/{cluster_id}/root")
+"""Of nouns whose other routes ask nobody, or that wait for an operation that asks them."""
 ASK_GUESTS = {databases.__name__, mgmt_guests.__name__, root.__name__, users.__name__}
 
 

@@ -16,6 +16,7 @@ from trove.core.json import JSON
 from trove.core.pages import Page
 from trove.core.replication import ReplicaState
 from trove.core.status import ServiceStatus
+from trove.core.tls import Tls, TlsMode
 
 GUEST = new_id()
 
@@ -99,6 +100,29 @@ def test_other_answers(bus: MemoryBus) -> None:
     script.answer = {"status": "healthy"}
     assert caller(bus).get_status() == {"status": "healthy"}
     script.subscription.stop()
+
+
+def test_tls_is_applied(bus: MemoryBus) -> None:
+    tls = Tls(mode=TlsMode.MTLS, certificate="c", chain="a", key="k")
+    script = Script(bus, {"restart_required": True})
+    assert caller(bus).ssl_action(tls) is True
+    script.answer = {"restart_required": False}
+    assert caller(bus).ssl_action(None) is False
+    assert script.asked == [
+        ("ssl_action", {"tls": {"mode": "mtls", "certificate": "c", "chain": "a", "key": "k"}}),
+        ("ssl_action", {"tls": None}),
+    ]
+    script.subscription.stop()
+
+
+@pytest.mark.parametrize("answer", [None, 7, {}, {"restart_required": 1}])
+def test_a_malformed_answer_about_tls_is_a_guest_error(bus: MemoryBus, answer: JSON) -> None:
+    script = Script(bus, answer)
+    try:
+        with pytest.raises(GuestError, match="form that is not understood"):
+            caller(bus).ssl_action(None)
+    finally:
+        script.subscription.stop()
 
 
 @pytest.mark.parametrize(

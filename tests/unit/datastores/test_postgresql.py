@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from trove.core.accounts import Database, User
 from trove.core.errors import InvalidInput
 from trove.core.replication import Account
+from trove.core.tls import TlsMode
 from trove.datastores.contract import ConfigInputs
 from trove.datastores.postgresql import naming, sql
+from trove.datastores.postgresql.access import access
 from trove.datastores.postgresql.backup import number_of, text_of
 from trove.datastores.postgresql.options import read_config, write_config
 from trove.datastores.postgresql.serverconfig import SENDERS, Inputs, conninfo, server_config
@@ -132,10 +135,29 @@ def test_a_standby_has_at_least_what_its_source_has(tmp_path_factory: pytest.Tem
         source=Followed(host="127.0.0.1", port=5432, account="replica_1"),
         password_file=folder / "pass",
         floor={"max_connections": 200, "max_worker_processes": 8, "max_wal_senders": 10},
+        tls={},
     )
     told = read_config(server_config(inputs))
     assert (told["max_connections"], told.get("max_worker_processes")) == ("200", None)
     assert (told["max_wal_senders"], told["primary_slot_name"], told["summarize_wal"]) == (str(SENDERS), "replica_1", "on")
+    assert told["ssl"] == "off"
+    told = read_config(server_config(replace(inputs, tls={"ssl_key_file": folder / "a key's"})))
+    assert (told["ssl"], told["ssl_key_file"]) == ("on", str(folder / "a key's"))
+
+
+def test_no_mode_lets_in_whom_another_one_keeps_out() -> None:
+    lines = {mode: [line for line in access(mode).splitlines() if not line.startswith("#")] for mode in (None, *TlsMode)}
+    # The first line that fits counts: the agent's account is for the socket alone, in every mode.
+    assert {tuple(each[:3]) for each in lines.values()} == {
+        ("local all,replication os_admin trust", "local all,replication all reject", "host all,replication os_admin all reject")
+    }
+    assert lines[None] == lines[TlsMode.BASIC]
+    for mode in (TlsMode.ENFORCED, TlsMode.MTLS):
+        assert all(line.startswith("hostssl ") for line in lines[mode][3:])
+    assert [line.split()[1:] for line in lines[TlsMode.MTLS][3:]] == [
+        ["all,replication", "+trove_replica", "all", "scram-sha-256"],
+        ["all,replication", "all", "all", "cert"],
+    ]
 
 
 def test_the_catalogue_knows_its_versions() -> None:

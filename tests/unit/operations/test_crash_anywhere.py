@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from tests.support.rehearsals import UNEXPLAINED, KindStage
-from tests.support.scenes import Scene, one_replica, scene_of
+from tests.support.scenes import Scene, one_replica, scene_of, source_with_tls
 from tests.support.stepped import SteppedWorld, stepped_world
 
 from trove.core.callers import Caller
@@ -115,8 +115,9 @@ def test_a_replica_is_built_alike_whenever_its_task_manager_dies(here: SteppedWo
     def replicate_it(doors: Doors, caller: Caller, instance_id: str) -> str:
         return replicate.start(doors, caller, replicate.CreateReplicas(name="rehearsal", source_id=instance_id)).id
 
-    report = crash.rehearse(stage_of(here, create.KIND, rehearse=replicate_it), most=most_of(promote.KIND))
+    report = crash.rehearse(stage_of(here, create.KIND, source_with_tls, rehearse=replicate_it), most=most_of(promote.KIND))
     assert crash.Point("prepare_replica", crash.AFTER_DO) in report.points
+    assert crash.Point("serve_tls", crash.AFTER_DO) in report.points
     assert not report.differences, "\n".join(str(each) for each in report.differences[:5])
     assert not forbidden(report)
 

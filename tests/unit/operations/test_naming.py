@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.engines import EVERYTHING
-from tests.support.world import CALLER, World, request, world
+from tests.support.world import CALLER, World, look, request, run, world
 
 from trove.cloud.memory import ZONE
 from trove.core.errors import CloudError, Unavailable
@@ -18,7 +18,6 @@ from trove.operations.cluster import delete as delete_cluster
 from trove.operations.cluster.building import MemberRequest
 from trove.operations.doors import Doors, Limits, Settings
 from trove.operations.instance import create, delete, replicate, update_access
-from trove.store import instances, operations
 
 LOOSE = Settings(limits=Limits(max_instances=-1, max_volumes_gib=-1), default_datastore="mariadb", name_timeout_s=0.5)
 
@@ -29,22 +28,6 @@ def here(tmp_path: Path) -> Iterator[World]:
     with world(tmp_path, settings=LOOSE) as made:
         made.doors = replace(made.doors, names=made.cloud)
         yield made
-
-
-def run(here: World, doors: Doors | None = None) -> OperationState:
-    """Run all operations that wait, and return how the newest has ended."""
-    runner = here.runner(doors=doors)
-    with here.database.reading() as tx:
-        waiting = operations.unfinished(tx, limit=9)
-    for each in reversed(waiting):
-        runner.run_now(each.id)
-    with here.database.reading() as tx:
-        return operations.page(tx, project_id=CALLER.project_id, limit=1).items[0].state
-
-
-def look(here: World, instance_id: str) -> Instance:
-    with here.database.reading() as tx:
-        return instances.get(tx, instance_id)
 
 
 def built(here: World, doors: Doors | None = None) -> Instance:

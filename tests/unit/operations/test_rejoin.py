@@ -12,10 +12,12 @@ from tests.support.world import CALLER
 from trove.core.errors import Forbidden, InvalidInput, NotFound, NotReady
 from trove.core.ids import new_id
 from trove.core.instances import Instance
-from trove.core.operations import Operation
+from trove.core.operations import Operation, OperationState
 from trove.core.status import ServerStatus, shown_status
+from trove.operations.catalogue import KINDS
 from trove.operations.instance import delete, promote, rebuild, rejoin, restart
-from trove.store import instances, operations
+from trove.operations.tls import change as change_tls
+from trove.store import instances, operations, tls
 
 ADMIN = replace(CALLER, is_admin=True)
 ANEW = "It has writes that the source never got: it must be built anew."
@@ -189,3 +191,13 @@ def test_who_cannot_be_source_and_replica_is_refused(here: SteppedWorld) -> None
     with pytest.raises(InvalidInput, match="source runs everything"):
         rejoin.start(here.doors, CALLER, other, source)
     assert [shown(here, each) for each in (source, first, second, other)] == ["ACTIVE"] * 4
+
+
+def test_what_is_built_anew_serves_tls_as_its_source_does(here: SteppedWorld, ejected: str, source: str) -> None:
+    KINDS[change_tls.KIND].rehearse(here.doors, CALLER, source)
+    here.run_until_quiet(unseen)
+    assert run(here, ejected, source, rebuild=True).state is OperationState.SUCCEEDED
+    with here.store.reading() as tx:
+        kept = [tls.kept(tx, each).current for each in (ejected, source)]
+    assert kept[0] == kept[1] is not None
+    assert here.guests.tls[ejected] == here.guests.tls[source] is not None

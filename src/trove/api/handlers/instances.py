@@ -24,6 +24,7 @@ from trove.operations.instance import detach as detach_replica
 from trove.operations.instance import rename as rename_instance
 from trove.operations.root.enable import generate_password
 from trove.operations.sight import instance_of
+from trove.operations.tls import consumers
 from trove.store import instances
 
 ROOT_PASSWORD_LENGTH = 36
@@ -141,7 +142,10 @@ def update(request: Request) -> None:
 
 def delete(request: Request) -> None:
     """Accept the deletion of an instance."""
-    delete_instance.start(request.doors, request.caller, request.instance_id())
+    instance_id = request.instance_id()
+    used = consumers.used_by(request.doors, instance_id)
+    delete_instance.start(request.doors, request.caller, instance_id)
+    consumers.exchange(request.doors, request.key_token, before=used, after={})
 
 
 def _configure(request: Request, instance_id: str, configuration_id: str | None) -> None:

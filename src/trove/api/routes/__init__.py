@@ -30,10 +30,10 @@ from trove.api.routes.route import Route
 __all__ = ["GUEST_PATH", "ROUTES", "Route"]
 
 GUEST_PATH = re.compile(
-    r"(/v1\.0)?/[^/]+/(instances/[^/]+/(databases|users|root|modules|log)([/.]|$)|clusters/[^/]+/root(\.|$)"
+    r"(/v1\.0)?/[^/]+/(instances/[^/]+/(databases|users|root|modules|log|ssl)([/.]|$)|clusters/[^/]+/root(\.|$)"
     r"|mgmt/instances/[^/]+/(diagnostics|hwinfo|rpc_ping)(\.|$))"
 )
-"""The whole paths of requests that wait for a guest agent; all others are answered from the state database."""
+"""The whole paths of requests that may wait for a guest agent; all others are answered from the state database."""
 
 ROUTES: tuple[Route, ...] = (
     *backup_strategies.ROUTES,

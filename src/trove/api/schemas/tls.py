@@ -2,6 +2,7 @@
 
 from trove.api.schemas.scalars import (
     BOOLEAN,
+    OPTIONAL_STRING,
     OPTIONAL_TEXT,
     QUERY_FLAG,
     STRING,
@@ -11,6 +12,12 @@ from trove.api.schemas.scalars import (
     parameters,
     wrapped,
 )
+
+
+def _with(known: Schema, **properties: Schema) -> Schema:
+    """Return the body of an answer that may have these keys, too."""
+    return {**known, "properties": {**known["properties"], **properties}}
+
 
 _FLAG: Schema = {"type": ["boolean", "integer", "null"], "minimum": 0, "maximum": 1}
 
@@ -28,5 +35,12 @@ CHANGE: Schema = wrapped(
     ),
 )
 SHOW_QUERY: Schema = parameters(include_certificate=QUERY_FLAG)
-SHOWN: Schema = answer(ssl=answer(status={"enum": ["on", "off"]}, mode=STRING))
-CHANGED: Schema = answer(ssl=answer(restart_required=BOOLEAN))
+_CERTIFICATE = answer(cn=OPTIONAL_STRING, expire_at=STRING, san={"type": ["array", "null"], "items": STRING})
+_SHOWN = answer(status={"enum": ["on", "off"]}, mode=STRING)
+_CHANGED = answer(restart_required=BOOLEAN)
+SHOWN: Schema = answer(
+    ssl=_with(_SHOWN, certificate=_with(_CERTIFICATE, payload=STRING)),
+)
+CHANGED: Schema = answer(
+    ssl=_with(_CHANGED, status={"enum": ["on", "off"]}, mode={"enum": ["basic", "enforced", "mtls", None]}),
+)

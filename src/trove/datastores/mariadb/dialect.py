@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
+from trove.core.tls import TlsMode
 from trove.datastores.families.mysql.dialect import AccountWords, Dialect, Variable
 from trove.datastores.families.mysql.naming import ADMIN
 from trove.datastores.families.mysql.sql import Session
 from trove.datastores.mariadb.install import PACKAGE, initialise
 from trove.datastores.mariadb.naming import NAMES
 from trove.datastores.mariadb.spec import LOGS, SPEC
+from trove.datastores.tlsfiles import TlsFiles
 
 _FIRST_SQL = """\
 SET SESSION sql_log_bin = 0;
@@ -52,6 +55,19 @@ def _variables(sql: Session, names: Collection[str]) -> Mapping[str, Variable]:
     return {name: Variable(kind=kind, read_only=read_only == "YES", value=value) for name, kind, read_only, value in rows}
 
 
+def _reload_tls(sql: Session, files: TlsFiles, _data: Path) -> bool:
+    """Where the files are, and whether there is TLS at all, this server learns at its start alone."""
+    mode = files.mode()
+    ((path,),) = sql.run("SELECT @@GLOBAL.ssl_cert")
+    has_files = str(path) == str(files.certificate)
+    if mode is not None and has_files:
+        sql.run("FLUSH NO_WRITE_TO_BINLOG SSL")
+    if mode is None or has_files:
+        # Without TLS it would let nobody in. What is allowed again is so at once.
+        sql.run("SET GLOBAL require_secure_transport = %s", "OFF" if mode in {None, TlsMode.BASIC} else "ON")
+    return has_files != (mode is not None)
+
+
 DIALECT = Dialect(
     title=SPEC.title,
     file_name="mariadb",
@@ -73,4 +89,5 @@ DIALECT = Dialect(
     # "mariadbd options" of MariaDB's manual: it reads all options before it prints them.
     check_options=("--help", "--verbose"),
     variables=_variables,
+    reload_tls=_reload_tls,
 )

@@ -20,7 +20,7 @@ from trove.datastores.families.mysql.server import Server
 from trove.datastores.families.mysql.sql import Session
 from trove.datastores.mariadb import positions
 from trove.datastores.mariadb.positions import Position
-from trove.datastores.mariadb.source import has_tls, history, need_common_history
+from trove.datastores.mariadb.source import history, need_common_history
 from trove.datastores.mariadb.state import await_following, state_of, status_of
 
 LOG = logging.getLogger(__name__)
@@ -37,8 +37,11 @@ _WAIT_S = 5
 _ACCOUNTS = "SELECT User, Host FROM mysql.global_priv WHERE User REGEXP '^replica_[0-9a-f]{16}$'"
 _FOLLOW = (
     "CHANGE MASTER TO MASTER_HOST = %s, MASTER_PORT = %s, MASTER_USER = %s, MASTER_PASSWORD = %s, MASTER_USE_GTID = slave_pos, "
-    "MASTER_CONNECT_RETRY = 2, MASTER_HEARTBEAT_PERIOD = 5, MASTER_SSL = %s, MASTER_SSL_VERIFY_SERVER_CERT = 0"
+    "MASTER_CONNECT_RETRY = 2, MASTER_HEARTBEAT_PERIOD = 5, MASTER_SSL = 1, MASTER_SSL_VERIFY_SERVER_CERT = 0"
 )
+"""Without verification MASTER_SSL is TLS where the source has it, which may come and go, and nothing where it has not."""
+_LOG_BIN = "mariadb-bin"
+"""What the binary log's files begin with, as the configuration says."""
 _WRITERS = (
     "SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() "
     "AND COMMAND NOT IN ('Binlog Dump', 'Daemon', 'Slave_IO', 'Slave_SQL', 'Slave_worker') AND USER <> 'system user'"
@@ -59,6 +62,7 @@ class Replicating(Server):
         if self._role.read().following:
             try:
                 with self.session() as sql:
+                    _follow_by_tls(sql)
                     sql.run("START SLAVE")
             except TroveError as error:
                 # It serves reads; `replica_state` tells what is wrong.
@@ -81,10 +85,11 @@ class Replicating(Server):
     ) -> None:
         """Start the server on data that were restored from a backup of the source, closed, and follow from where that ends."""
         self._role.write(Role(closed=True, following=self._role.read().following))
-        self.prepare(config=config, progress=progress)
-        progress("following the source", 85)
         found = snapshot.get("positions")
         begin = positions.read(str(found.get("gtid") or "")) if isinstance(found, Mapping) else {}
+        self._begin_log_at(begin)
+        self.prepare(config=config, progress=progress)
+        progress("following the source", 85)
         with self.session() as sql:
             _begin_at(sql, begin)
             for name, host in sql.run(_ACCOUNTS):
@@ -199,6 +204,14 @@ class Replicating(Server):
         if self._role.read().closed:
             raise InvalidInput("This instance is a replica, which takes no changes of its own. Make them on its source.")
 
+    def _tell_tls(self) -> bool:
+        pending = super()._tell_tls()
+        if self._role.read().following and self._host.server_pid() is not None:
+            with self.session(read_timeout_s=_LONG_S) as sql:
+                if _follow_by_tls(sql):
+                    sql.run("START SLAVE")
+        return pending
+
     def _more_options(self) -> tuple[str, ...]:
         # Only the agent has it follow its source.
         closed = ("--read-only",) if self._role.read().closed else ()
@@ -211,6 +224,15 @@ class Replicating(Server):
             self._role.write(REPLICA)
             self._close_with(sql)
             sql.run("START SLAVE")
+
+    def _begin_log_at(self, begin: Position) -> None:
+        """Have the binary log of a server that never ran begin where its backup ends: it can be the source itself, later.
+
+        A server without a binary log takes where it begins from the state of one. (RESET MASTER would wait for a second.)
+        """
+        if begin and self._holds_data() and self._host.read_file(self._data / f"{_LOG_BIN}.index") is None:
+            lines = "".join(f"{begin[domain]}\n" for domain in sorted(begin))
+            self._host.write_file(self._data / f"{_LOG_BIN}.state", lines.encode())
 
     def _prove_common_history(self, source: Source) -> None:
         """Close the server and part it from whom it follows; raise `GuestError` if it has what the source never got.
@@ -239,11 +261,10 @@ class Replicating(Server):
     def _follow(self, sql: Session, source: Source) -> None:
         """Follow a source, and return when it is known to have what this server needs."""
         account = source.account
-        tls = int(has_tls(source))
         # Nothing that a tenant may switch on shall write the password down.
         sql.run("SET SESSION slow_query_log = 0")
         sql.run("STOP SLAVE")
-        sql.run(_FOLLOW, source.host, source.port, account.name, account.password, tls)
+        sql.run(_FOLLOW, source.host, source.port, account.name, account.password)
         sql.run("START SLAVE")
         self._role.write(REPLICA)
         await_following(sql)
@@ -319,17 +340,25 @@ class Replicating(Server):
             sql.run("SET GLOBAL read_only = OFF")
 
 
-def _begin_at(sql: Session, begin: Position) -> None:
-    """Let a server that was made from a backup know where in the history of its source that ends, unless it knows by now.
+def _follow_by_tls(sql: Session) -> bool:
+    """Have a replica that was told to do without TLS by an earlier release use it where its source has it.
 
-    Its binary log begins there, too: it can be the source itself, before it has applied anything.
+    Tells whether it did, and follows no more until it is started again.
     """
-    if positions.reaches(positions.read(_value(sql, "gtid_binlog_pos")), begin):
-        return
+    if status_of(sql).get("Master_SSL_Allowed") != "No":
+        return False
     sql.run("STOP SLAVE")
-    sql.run("RESET MASTER")
-    sql.run("SET GLOBAL gtid_slave_pos = %s", positions.write(begin))
-    sql.run("SET GLOBAL gtid_binlog_state = %s", positions.write(begin))
+    sql.run("CHANGE MASTER TO MASTER_SSL = 1, MASTER_SSL_VERIFY_SERVER_CERT = 0")
+    return True
+
+
+def _begin_at(sql: Session, begin: Position) -> None:
+    """Let a server that was made from a backup know from where on it is to follow, unless it has come further by now."""
+    if not positions.reaches(positions.read(_value(sql, "gtid_binlog_pos")), begin):
+        raise GuestError("The server's binary log does not begin where the backup of its source ends.")
+    if not positions.reaches(positions.read(_value(sql, "gtid_slave_pos")), begin):
+        sql.run("STOP SLAVE")
+        sql.run("SET GLOBAL gtid_slave_pos = %s", positions.write(begin))
 
 
 def _own_position(sql: Session) -> Position:

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trove.core.errors import GuestError
 from trove.core.replication import Source
@@ -11,12 +11,19 @@ from trove.datastores.mariadb import positions
 from trove.datastores.mariadb.positions import Position
 from trove.datastores.mariadb.state import CONNECT_TIMEOUT_S
 
+if TYPE_CHECKING:
+    import ssl
+
+_NO_TLS = 2026
+"""The client's own error: it was to use TLS, and the server has none."""
+
 
 @contextlib.contextmanager
 def at_source(source: Source) -> Iterator[Any]:
     """Yield a cursor on the source, as the account of a replica. Raises `GuestError` when it cannot be asked."""
     import pymysql  # noqa: PLC0415
 
+    tls: dict[str, Any] = {"ssl": _unverified()}
     until, pause_s = time.monotonic() + CONNECT_TIMEOUT_S, 0.1
     while True:
         try:
@@ -27,11 +34,14 @@ def at_source(source: Source) -> Iterator[Any]:
                 password=source.account.password,
                 connect_timeout=5,
                 read_timeout=10,
-                ssl_disabled=True,
+                **tls,
             )
             break
         except pymysql.err.MySQLError as error:
             code = error.args[0] if error.args else 0
+            if code == _NO_TLS and "ssl" in tls:
+                tls = {"ssl_disabled": True}
+                continue
             if time.monotonic() > until or code == 1045:
                 told = "refuses the account of the replica" if code == 1045 else "does not answer"
                 raise GuestError(f"The source {source.host}:{source.port} {told} ({code}).") from None
@@ -44,18 +54,21 @@ def at_source(source: Source) -> Iterator[Any]:
             raise GuestError(f"The source {source.host}:{source.port} cannot be asked for its position: {error}") from None
 
 
+def _unverified() -> "ssl.SSLContext":
+    """Return how a source is spoken to where it has TLS: as in replication itself, nobody vouches for its certificate."""
+    import ssl  # noqa: PLC0415
+
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    return made
+
+
 def history(source: Source) -> str:
     """Return the `gtid_binlog_state` of a source: of each server the last transaction that it has."""
     with at_source(source) as cursor:
         cursor.execute("SELECT @@GLOBAL.gtid_binlog_state")
         return str(cursor.fetchone()[0] or "")
-
-
-def has_tls(source: Source) -> bool:
-    """Tell whether a source can encrypt what it sends."""
-    with at_source(source) as cursor:
-        cursor.execute("SELECT @@GLOBAL.have_ssl = 'YES'")
-        return bool(cursor.fetchone()[0])
 
 
 def need_common_history(own: Position, theirs: str, source: Source) -> None:

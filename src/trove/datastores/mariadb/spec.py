@@ -44,6 +44,7 @@ SPEC = Spec(
             Facet.LOGS,
             Facet.BACKUPS,
             Facet.REPLICATION,
+            Facet.TLS,
             Facet.UPGRADES,
         }
     ),

@@ -41,6 +41,7 @@ SPEC = Spec(
             Facet.CONFIGURATION,
             Facet.LOGS,
             Facet.BACKUPS,
+            Facet.TLS,
             Facet.REPLICATION,
         }
     ),

@@ -12,16 +12,18 @@ from pathlib import Path
 
 from trove.core.errors import GuestError, TroveError, Unavailable
 from trove.core.status import ServiceStatus
+from trove.core.tls import Tls, TlsMode
 from trove.core.units import KIB, MIB
 from trove.datastores.contract import Command, Host
 from trove.datastores.launching import launch_surely
 from trove.datastores.postgresql import sql
-from trove.datastores.postgresql.access import HBA
+from trove.datastores.postgresql.access import access
 from trove.datastores.postgresql.configfile import ConfigFile
 from trove.datastores.postgresql.options import read_config
 from trove.datastores.postgresql.programs import complaint, major_of, program
 from trove.datastores.postgresql.spec import LOGS, SPEC
 from trove.datastores.postgresql.state import State
+from trove.datastores.tlsfiles import TlsFiles
 
 LOG = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class Server:
         self._config = ConfigFile(host)
         self._server_config = host.config_dir / "server.conf"
         self._hba = host.config_dir / "pg_hba.conf"
+        self._tls = TlsFiles(host)
         self._log = host.log_dir / "postgresql.log"
         self._version: tuple[int, str] | None = None
 
@@ -142,6 +145,13 @@ class Server:
         # Last, so that what a crash leaves half done is found by the next run of this.
         self._config.write(config)
         return pending
+
+    def apply_tls(self, tls: Tls | None) -> bool:
+        """Serve with this certificate and let in whom its mode says, or without TLS with None. Nothing waits for a start.
+
+        When the server refuses it, all stays as it was, and `GuestError` says what was refused. May run twice.
+        """
+        return self._tls.apply(tls, self._tell_tls)
 
     def tend_logs(self) -> None:
         """Put the log aside when it has grown long, and have the server begin a new one; the one before it goes."""
@@ -280,11 +290,34 @@ class Server:
             source=self._state.following(),
             password_file=self._state.password_file,
             floor=self._floor(),
+            tls=self._tls_settings(),
         )
         self._host.make_dir(self._state.folder)
         self._host.write_file(self._server_config, server_config(inputs).encode(), lasting=False)
-        self._host.write_file(self._hba, HBA.encode(), lasting=False)
+        self._host.write_file(self._hba, access(self._tls.mode()).encode(), lasting=False)
         self._host.write_file(self._host.config_dir / "pg_ident.conf", b"", lasting=False)
+
+    def _tls_settings(self) -> dict[str, Path]:
+        mode = self._tls.mode()
+        if mode is None:
+            return {}
+        settings = {"ssl_cert_file": self._tls.certificate, "ssl_key_file": self._tls.key}
+        return {**settings, "ssl_ca_file": self._tls.authorities} if mode is TlsMode.MTLS else settings
+
+    def _tell_tls(self) -> bool:
+        """Have the running server read its TLS files; nothing waits for the next start. Raises `GuestError` if it does not."""
+        if self._host.server_pid() is None:
+            return False
+        log_before = (_size(self._output), _size(self._log))
+        self.reload()
+        leaf = self._tls.leaf()
+        if leaf is not None:
+            from trove.datastores.postgresql.shown import shown_certificate  # noqa: PLC0415
+
+            # It keeps what it had when it cannot use the files, and tells that nowhere but in its log.
+            if shown_certificate(self._host.address, SPEC.tcp_ports[0]) not in {None, leaf}:
+                raise GuestError(f"The database server refuses the certificate: {self._complaint(log_before)}")
+        return False
 
     def _floor(self) -> dict[str, int]:
         """Return what a standby must have at least, because its source has it; nothing for others.

@@ -14,7 +14,10 @@ SENDERS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What the file depends on. `log_statements`: None leaves it to the configuration. `floor`: least numbers."""
+    """What the file depends on. `log_statements`: None leaves it to the configuration. `floor`: least numbers.
+
+    `tls` are the files that the server shows its clients, by parameter; nothing without TLS.
+    """
 
     major: int
     volume_bytes: int
@@ -25,6 +28,7 @@ class Inputs:
     source: Followed | None
     password_file: Path
     floor: Mapping[str, int]
+    tls: Mapping[str, Path]
 
 
 def server_config(inputs: Inputs) -> str:
@@ -66,7 +70,8 @@ def _fixed(inputs: Inputs, volume_mib: int) -> dict[str, object]:
         "max_slot_wal_keep_size": f"{max(128, volume_mib // 5)}MB",
         "wal_keep_size": f"{min(512, volume_mib // 20)}MB",
         "recovery_target_timeline": "latest",
-        "ssl": "off",
+        "ssl": "on" if inputs.tls else "off",
+        **inputs.tls,
     }
     if inputs.major >= 17:
         settings["summarize_wal"] = "on"

@@ -45,6 +45,7 @@ SPEC = Spec(
             Facet.LOGS,
             Facet.BACKUPS,
             Facet.REPLICATION,
+            Facet.TLS,
             Facet.UPGRADES,
         }
     ),

@@ -24,6 +24,7 @@ from trove.operations.module.applying import WAITING_FOR, apply_modules_again
 from trove.operations.rendering import config_of
 from trove.operations.sight import instance_of, need_no_cluster
 from trove.operations.steps import line, step
+from trove.operations.tls.inheriting import inherited
 from trove.operations.work import Work
 from trove.store import instances
 from trove.store.session import Tx
@@ -61,6 +62,7 @@ def _book(tx: Tx, doors: Doors, caller: Caller, instance_id: str, source_id: str
     timeout_s = doors.settings.failover_timeout_s
     if rebuild:
         args |= replica_snapshot.snapshot_args(doors, instance.datastore_version.manager)
+        args |= inherited(tx, source.id, instance.id)
         timeout_s = doors.settings.build_timeout_s
     secrets = replica_verbs.new_accounts([instance.id])
     return book(tx, caller, instance, KIND, timeout_s=timeout_s, args=args, secrets=secrets).id

@@ -9,6 +9,8 @@ from trove.operations.guest_jobs import Errand, await_serving, cast_job, forget_
 from trove.operations.instance import replica_snapshot, replica_verbs
 from trove.operations.rendering import config_of
 from trove.operations.steps import step
+from trove.operations.tls.inheriting import TLS, serve_like
+from trove.operations.tls.inheriting import WAITING_FOR as SERVING_TLS
 from trove.operations.work import Work
 from trove.store import instances
 
@@ -21,10 +23,12 @@ def steps(work: Work) -> list[Any]:
     """Return the steps from the snapshot of the source to the replica that serves."""
     snapshot = step(work, snapshot_source, waiting_for=SNAPSHOT, undo=release_snapshot)
     built = step(work, prepare_replica, waiting_for="the guest agent to build the replica")
+    tls = [step(work, serve_tls, waiting_for=SERVING_TLS)] if TLS in work.operation.args else []
     if not replica_snapshot.needs_backup(work):
-        return [snapshot, built]
+        return [snapshot, built, *tls]
     backed_up = step(work, back_source_up, waiting_for=replica_snapshot.BACKING_UP, undo=give_backup_up)
-    return [snapshot, backed_up, built, step(work, remove_backup, waiting_for="the object store to delete the snapshot")]
+    removed = step(work, remove_backup, waiting_for="the object store to delete the snapshot")
+    return [snapshot, backed_up, built, removed, *tls]
 
 
 def snapshot_source(work: Work) -> None:
@@ -66,6 +70,11 @@ def prepare_replica(work: Work) -> None:
     run_job(work, "prepare_replica", args, waiting_for="the guest agent to build the replica")
     await_serving(work, waiting_for="the first report of the replica")
     forget_job(work)
+
+
+def serve_tls(work: Work) -> None:
+    """Have the replica serve TLS as its source does."""
+    serve_like(work, _source_id(work))
 
 
 def source_of(work: Work, source_id: str, replica_id: str) -> Source:

@@ -24,6 +24,7 @@ from trove.operations.instance.replica_snapshot import snapshot_args
 from trove.operations.instance.replica_verbs import new_accounts
 from trove.operations.module.applying import intend_first
 from trove.operations.sight import need_no_cluster
+from trove.operations.tls.inheriting import inherited
 from trove.store import instances, quotas
 from trove.store.session import Tx
 
@@ -134,6 +135,7 @@ def _book_one(
         "nic": asdict(request.nic),
         "availability_zone": request.availability_zone,
         **named(doors),
+        **inherited(tx, source.id),
         **intend_first(tx, caller, replica, request.module_ids),
     }
     operation = book(

@@ -6,7 +6,8 @@ from trove.operations.tls.support import managed
 from trove.store import tls
 
 
-def start(doors: Doors, caller: Caller, instance_id: str) -> str | None:
-    """Return the mode that TLS was enabled with, None when it never was. Raises what `managed` does."""
+def start(doors: Doors, caller: Caller, instance_id: str) -> tls.Shown:
+    """Return the mode that TLS was enabled with, None when it is not, and its certificate. Raises what `managed` does."""
     with doors.database.reading() as tx:
-        return tls.mode(tx, managed(tx, caller, instance_id).id)
+        instance, _ = managed(tx, caller, instance_id)
+        return tls.shown(tx, instance.id)

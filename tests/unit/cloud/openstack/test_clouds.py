@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 
+from trove.cloud.barbican import BarbicanKeys, BarbicanSettings
 from trove.cloud.memory import MemoryCloud
 from trove.cloud.openstack import OpenStackCloud
 from trove.cloud.openstack.ports import Rule, rules_for
@@ -29,6 +30,8 @@ management_networks = mgmt
 nova_compute_endpoint_type = internalURL
 glance_url = https://images.example.org
 cinder_service_type = volumev3
+barbican_url = https://keys.example.org
+barbican_endpoint_type = internalURL
 dns_endpoint_url = https://names.example.org
 designate_endpoint_type = internalURL
 trove_dns_support = true
@@ -92,6 +95,17 @@ def test_names_that_cannot_be_are_refused_with_what_is_wrong(tmp_path: Path, tex
     )
     with pytest.raises(InvalidInput, match=told):
         clouds.names(conf, clouds.cloud(conf))
+
+
+def test_options_reach_the_key_manager(tmp_path: Path) -> None:
+    made = clouds.keys(conf_of(tmp_path / "trove.conf", TEXT.format(folder=tmp_path)))
+    assert isinstance(made, BarbicanKeys)
+    wanted = BarbicanSettings(url="https://keys.example.org", interface="internalURL", region="north")
+    assert made._settings == wanted
+
+
+def test_where_callers_have_no_tokens_there_is_no_key_manager(tmp_path: Path) -> None:
+    assert clouds.keys(conf_of(tmp_path / "trove.conf", "[DEFAULT]\nauth_strategy = basic\n")) is None
 
 
 def test_there_are_no_names_unless_they_are_switched_on(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from trove.core.accounts import Database, User
 from trove.core.errors import InvalidInput, NotFound, TroveError
 from trove.core.pages import Page
 from trove.datastores.families.mysql import naming
+from trove.datastores.families.mysql.certificates import requirement
 from trove.datastores.families.mysql.dialect import Dialect
 from trove.datastores.families.mysql.sql import Session, name
 
@@ -38,6 +39,10 @@ class Accounts(ABC):
     @abstractmethod
     def check_open(self) -> None:
         """Raise `InvalidInput` when the server takes no changes of accounts and databases, because it follows another one."""
+
+    @abstractmethod
+    def needs_certificates(self, sql: Session) -> bool:
+        """Tell whether the running server lets nobody in who shows no certificate. Only each account can tell it to."""
 
     @contextmanager
     def _changes(self, *, read_timeout_s: int = 12) -> Iterator[Session]:
@@ -161,8 +166,9 @@ class Accounts(ABC):
         """Let the superuser log in from anywhere with this password. May be repeated with another one."""
         self._names.check_password(password)
         with self._changes() as sql:
-            sql.run(f"CREATE USER IF NOT EXISTS {_ROOT} {self._words.identified(password)}")
-            sql.run(f"ALTER USER {_ROOT} {self._words.identified(password)} ACCOUNT UNLOCK")
+            identified = f"{self._words.identified(password)} {requirement(needed=self.needs_certificates(sql))}"
+            sql.run(f"CREATE USER IF NOT EXISTS {_ROOT} {identified}")
+            sql.run(f"ALTER USER {_ROOT} {identified} ACCOUNT UNLOCK")
             sql.run(f"GRANT ALL PRIVILEGES ON *.* TO {_ROOT} WITH GRANT OPTION")
             if self._words.withheld:
                 sql.run(f"REVOKE {self._words.withheld} ON *.* FROM {_ROOT}")
@@ -181,7 +187,8 @@ class Accounts(ABC):
     def _user_creation(self, sql: Session, user: User) -> tuple[Deed, Deed]:
         assert user.password is not None
         account = (user.name, user.host)
-        statements = [f"CREATE USER {sql.account(*account)} {self._words.identified(user.password)}"]
+        need = requirement(needed=self.needs_certificates(sql))
+        statements = [f"CREATE USER {sql.account(*account)} {self._words.identified(user.password)} {need}"]
         statements += [_grant(sql, account, database) for database in user.databases]
         return lambda: [sql.run(statement) for statement in statements], _deed(
             sql, f"DROP USER IF EXISTS {sql.account(*account)}"

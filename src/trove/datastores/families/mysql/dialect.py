@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from trove.core.logs import LogType
 from trove.datastores.contract import Host
 from trove.datastores.families.mysql.naming import Names
+from trove.datastores.tlsfiles import TlsFiles
 
 if TYPE_CHECKING:
     from trove.datastores.families.mysql.sql import Session
@@ -46,7 +47,9 @@ class Dialect:
     server; `package` has them. `session` sets up each session of the agent. `first_sql` returns what a server runs before it
     takes connections, so that the agent's account is as it should be; nothing is written when it is. `initialise` makes a fresh
     data directory. `check_options` make the server's program read its options and end. `variables` returns those of a running
-    server that have these names, in lower case. `options` are given to each start besides paths and address.
+    server that have these names, in lower case. `reload_tls` has a running server use what the TLS files hold now, beside its
+    data directory, and returns whether that waits for the next start. `options` are given to each start besides paths and
+    address.
     """
 
     title: str
@@ -62,4 +65,5 @@ class Dialect:
     initialise: Callable[[Host, Path], None]
     check_options: tuple[str, ...]
     variables: Callable[["Session", Collection[str]], Mapping[str, Variable]]
+    reload_tls: Callable[["Session", TlsFiles, Path], bool]
     options: tuple[str, ...] = ()

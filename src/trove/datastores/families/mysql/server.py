@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from trove.core.errors import GuestError, TroveError, Unavailable
+from trove.core.errors import GuestError, InvalidInput, TroveError, Unavailable
 from trove.core.status import ServiceStatus
+from trove.core.tls import Tls, TlsMode
 from trove.core.units import KIB, MIB
 from trove.datastores.contract import Command, Host
 from trove.datastores.families.mysql import sql
 from trove.datastores.families.mysql.accounts import Accounts
+from trove.datastores.families.mysql.certificates import LIST, note_of_replica, settle
 from trove.datastores.families.mysql.configfile import ConfigFile
 from trove.datastores.families.mysql.dialect import Dialect
 from trove.datastores.families.mysql.logs import ServerLogs
@@ -23,6 +25,7 @@ from trove.datastores.families.mysql.naming import ADMIN
 from trove.datastores.families.mysql.options import read_config
 from trove.datastores.families.mysql.programs import program
 from trove.datastores.launching import launch_surely
+from trove.datastores.tlsfiles import TlsFiles
 
 LOG = logging.getLogger(__name__)
 
@@ -58,6 +61,7 @@ class Server(Accounts):
         self._config = ConfigFile(host, f"{dialect.file_name}.cnf")
         self._logs = ServerLogs(host, dialect)
         self._error_log = self._logs.file("error")
+        self._tls = TlsFiles(host)
         self._secret = host.private_dir / f"{ADMIN}.password"
         self._first_statements = host.run_dir / "start.sql"
         self._version: tuple[int, str] | None = None
@@ -90,6 +94,8 @@ class Server(Accounts):
         except ServerDied as error:
             self._start_as_before(error)
         self._config.started()
+        if self._tls.in_use():
+            self._settle_certificates()
 
     def _start_as_before(self, error: ServerDied) -> None:
         """Start the server with what it is known to have run with; raise `error` when it does not start with that either."""
@@ -230,6 +236,13 @@ class Server(Accounts):
         """Return why the server did not start with the configuration written last; None when it runs with it."""
         return self._config.refused
 
+    def apply_tls(self, tls: Tls | None) -> bool:
+        """Serve with this certificate and let in whom its mode says, or do what the server does by itself with None.
+
+        Returns whether it waits for the next start. When it is refused all stays as it was. May run twice.
+        """
+        return self._tls.apply(tls, self._tell_tls)
+
     def wipe(self) -> None:
         """Stop the server and remove its data."""
         self.stop(timeout_s=30.0)
@@ -288,6 +301,7 @@ class Server(Accounts):
             f"--bind-address={self._host.address}",
             f"--port={self.dialect.port}",
             *self.dialect.options,
+            *self._tls_options(),
             *self._more_options(),
             *self._logs.options(),
         )
@@ -299,6 +313,42 @@ class Server(Accounts):
             return
         with self.session() as server:
             yield server
+
+    def _tell_tls(self) -> bool:
+        """Let the running server know what its TLS files hold now; return whether that waits for the next start."""
+        if self._host.server_pid() is None:
+            return False
+        with self.session() as server:
+            pending = self.dialect.reload_tls(server, self._tls, self._data)
+        self._settle_certificates()
+        return pending
+
+    def _settle_certificates(self) -> None:
+        """Have accounts need certificates, or not, as the mode of the running server is."""
+        try:
+            with self._changes() as server:
+                exempt = self._names.system_users - {"root"}
+                settle(server, self._from_accounts(LIST), exempt, self._tls, needed=self.needs_certificates(server))
+        except InvalidInput:  # it is a replica
+            note_of_replica(self._tls)
+
+    def needs_certificates(self, sql: sql.Session) -> bool:
+        """Tell whether the running server is one of mode MTLS, rather than going to be one when it starts again."""
+        if self._tls.mode() is not TlsMode.MTLS:
+            return False
+        ((path,),) = sql.run("SELECT @@GLOBAL.ssl_cert")
+        return str(path) == str(self._tls.certificate)
+
+    def _tls_options(self) -> tuple[str, ...]:
+        mode = self._tls.mode()
+        if mode is None:
+            return ()
+        return (
+            f"--ssl-cert={self._tls.certificate}",
+            f"--ssl-key={self._tls.key}",
+            f"--ssl-ca={self._tls.authorities}",
+            f"--require-secure-transport={'OFF' if mode is TlsMode.BASIC else 'ON'}",
+        )
 
     def _more_options(self) -> tuple[str, ...]:
         """Return what this engine's server is given at its start besides, by what the driver knows."""

@@ -2,14 +2,17 @@
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from trove.core.errors import TroveError
+from trove.core.tls import TlsMode
 from trove.datastores.contract import Spec
 from trove.datastores.families.mysql.dialect import AccountWords, Dialect, Variable
 from trove.datastores.families.mysql.naming import ADMIN, Names
 from trove.datastores.families.mysql.sql import Session
 from trove.datastores.families.oracle_mysql.install import PACKAGE, initialise
 from trove.datastores.families.oracle_mysql.passwords import identified, password_hash, salt_of
+from trove.datastores.tlsfiles import TlsFiles
 
 # Statements of such a file are one line each, and know no conditions: hence the prepared ones.
 _FIRST_SQL = """\
@@ -38,6 +41,8 @@ _KINDS = {"Integer": "BIGINT", "Numeric": "DOUBLE"}
 _SESSIONS_OF = """
 SELECT ID FROM information_schema.PROCESSLIST WHERE BINARY USER = BINARY %s
 AND (%s OR LEFT(HOST, LENGTH(HOST) - LENGTH(SUBSTRING_INDEX(HOST, ':', -1)) - 1) LIKE %s)"""
+
+_OWN_CERTIFICATE = "server-cert.pem"
 
 _OPTIONS = (
     "--mysqlx=OFF",
@@ -75,6 +80,7 @@ def dialect(spec: Spec, names: Names) -> Dialect:
         initialise=initialise,
         check_options=("--validate-config", "--secure-file-priv=", "--mysqlx=OFF"),
         variables=_variables,
+        reload_tls=_reload_tls,
         options=_OPTIONS,
     )
 
@@ -88,6 +94,22 @@ def _variables(sql: Session, names: Collection[str]) -> Mapping[str, Variable]:
     # Whether one can be changed while the server runs, it does not tell in advance: it says so (1238) when it cannot.
     rows = sql.run(_VARIABLES, tuple(names))
     return {name: Variable(kind=_KINDS.get(kind, kind), read_only=False, value=value) for name, kind, value in rows}
+
+
+def _reload_tls(sql: Session, files: TlsFiles, data: Path) -> bool:
+    """Without files of the tenant's there are those that the server has made for itself when it first started."""
+    mode = files.mode()
+    if mode is None and not (data / _OWN_CERTIFICATE).exists():
+        return True
+    if mode is None:
+        paths = {"ssl_cert": _OWN_CERTIFICATE, "ssl_key": "server-key.pem", "ssl_ca": "ca.pem"}
+    else:
+        paths = {"ssl_cert": str(files.certificate), "ssl_key": str(files.key), "ssl_ca": str(files.authorities)}
+    for variable, path in paths.items():
+        sql.run(f"SET GLOBAL {variable} = %s", path)
+    sql.run("ALTER INSTANCE RELOAD TLS")
+    sql.run("SET GLOBAL require_secure_transport = %s", "OFF" if mode in {None, TlsMode.BASIC} else "ON")
+    return False
 
 
 def _end_sessions(sql: Session, user: str, host: str) -> None:
