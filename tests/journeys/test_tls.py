@@ -64,7 +64,15 @@ class Tenant:
         return made, {"enable": True, "container_ref": ref, "password_ref": word}
 
     def create(self, **wanted: Any) -> str:
-        return str(self.ask("POST", "/instances", {"instance": wanted}, code=200)["instance"]["id"])
+        made = str(self.ask("POST", "/instances", {"instance": wanted}, code=200)["instance"]["id"])
+        await_active(self.guarded, made)
+        return made
+
+    def create_shop(self, engine: str) -> str:
+        """Make an instance with a database and a user alice."""
+        alice = {"name": "alice", "password": PASSWORD, "databases": [{"name": "shop"}]}
+        whole = {"flavorRef": "1", "volume": {"size": 1}, "datastore": {"type": engine}}
+        return self.create(name=engine, databases=[{"name": "shop"}], users=[alice], **whole)
 
     def show(self, instance_id: str) -> Any:
         return self.ask("GET", f"/instances/{instance_id}", code=200)["instance"]
@@ -108,15 +116,7 @@ def test_a_certificate_from_barbican_is_served_enforced_inherited_and_taken_back
 ) -> None:
     here, keys = guarded
     demo = Tenant(here, keys)
-    source = demo.create(
-        name="orders",
-        flavorRef="1",
-        volume={"size": 1},
-        datastore={"type": "mariadb"},
-        databases=[{"name": "shop"}],
-        users=[{"name": "alice", "password": PASSWORD, "databases": [{"name": "shop"}]}],
-    )
-    await_active(here, source)
+    source = demo.create_shop("mariadb")
     made, wanted = demo.certificate(demo.address(source))
 
     stranger = keys.token("alt_demo", keystones.DEMO_PASSWORD, "alt_demo")
@@ -139,8 +139,12 @@ def test_a_certificate_from_barbican_is_served_enforced_inherited_and_taken_back
     shown = demo.ask("GET", f"/instances/{source}/ssl?include_certificate=true", code=200)["ssl"]
     assert (shown["status"], shown["mode"], shown["certificate"]["payload"]) == ("on", "enforced", made.certificate)
 
+    demo.ask("POST", f"/instances/{source}/action", {"resize": {"flavorRef": "2"}}, code=202)
+    await_active(here, source)
+    assert demo.is_refused(source, encrypted=False)
+    assert demo.served(source) == made.certificate
+
     replica = demo.create(name="copy", replica_of=source)
-    await_active(here, replica)
     assert demo.ask("GET", f"/instances/{replica}/ssl", code=200)["ssl"]["mode"] == "enforced"
     renewed, both = demo.certificate(demo.address(source), demo.address(replica))
     assert demo.is_refused(replica, encrypted=False)
@@ -168,15 +172,7 @@ def test_postgresql_knows_a_user_by_the_certificate_that_the_authority_in_barbic
 ) -> None:
     here, keys = guarded
     demo = Tenant(here, keys)
-    instance = demo.create(
-        name="ledger",
-        flavorRef="1",
-        volume={"size": 1},
-        datastore={"type": "postgresql"},
-        databases=[{"name": "shop"}],
-        users=[{"name": "alice", "password": PASSWORD, "databases": [{"name": "shop"}]}],
-    )
-    await_active(here, instance)
+    instance = demo.create_shop("postgresql")
     host = demo.address(instance)
     _, wanted = demo.certificate(host)
     assert demo.ssl(instance, **wanted, mode="mtls") == {"restart_required": False}
