@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
@@ -162,7 +162,7 @@ def _ordered(leaf: x509.Certificate, others: Sequence[x509.Certificate]) -> list
 def _signed(one: x509.Certificate, signer: x509.Certificate) -> bool:
     try:
         one.verify_directly_issued_by(signer)
-    except Exception:  # whatever keeps it from being verified: it is not this one
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 
